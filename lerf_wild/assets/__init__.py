@@ -1,0 +1,1 @@
+"""Meshes of animals, plants and rocks."""

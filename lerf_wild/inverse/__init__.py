@@ -1,0 +1,1 @@
+"""From pictures back to scenes: networks and their matching."""

@@ -1,0 +1,1 @@
+"""Language: encoders, image pyramids, relevancy, metric scale and its metrics."""
