@@ -1,1 +1,1 @@
-"""Meshes of animals, plants and rocks."""
+"""Meshes that populate a habitat: grown animals, plants and rocks, and the Infinigen pack."""
