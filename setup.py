@@ -1,7 +1,8 @@
 """Lists the packages; everything else is in pyproject.toml.
 
-The list is computed so that a new sub-package can't be forgotten: `lerf_wild/` installs as itself, and the top-level
-folders `methods/`, `dataparsers/` and `viewer_panels/` install as `lerf_wild.methods` and so on.
+The list is computed so that a new sub-package can't be forgotten: `lerf_wild/` installs as itself,
+and the top-level folders `methods/`, `dataparsers/` and `viewer_panels/` install as
+`lerf_wild.methods` and so on.
 """
 
 from setuptools import find_packages, setup

@@ -1,0 +1,50 @@
+"""What nerfstudio's entry points name: method and dataparser specifications.
+
+nerfstudio loads every entry point unguarded at the start of every ns-* command, so an exception
+here would break `ns-train nerfacto` too. Specifications are therefore imported on first access,
+and one that can't be imported is replaced by one of the same name whose description, and whose
+error when it is run, say what is broken.
+
+Nothing of nerfstudio is imported at the top: dataparsers are discovered while nerfstudio's own
+modules are half imported, and pulling in its trainer then would be a circular import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+METHODS = {
+    "lerf_wild": ("lerf_wild.methods.lerf_wild.config", "lerf-wild"),
+    "lerf_wild_tiny": ("lerf_wild.methods.lerf_wild.config", "lerf-wild-tiny"),
+    "lerf_wild_lite": ("lerf_wild.methods.lerf_wild.config", "lerf-wild-lite"),
+    "lerf_wild_big": ("lerf_wild.methods.lerf_wild.config", "lerf-wild-big"),
+}
+"""Attribute of this module -> (module that defines it under the same name, method name)."""
+
+DATAPARSERS = {
+    "wild_data": ("lerf_wild.dataparsers.wild_nerfstudio", "wild-data"),
+}
+"""Attribute of this module -> (module that defines it under the same name, dataparser name)."""
+
+
+def __getattr__(attribute: str) -> object:
+    """Returns the specification of that name, or its stand-in when it can't be imported."""
+    known = METHODS | DATAPARSERS
+    if attribute not in known:
+        raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
+    module, name = known[attribute]
+    try:
+        specification = getattr(import_module(module), attribute)
+    # Whatever a broken installation raises, from ImportError to a CUDA library's OSError.
+    except Exception as error:
+        return _stand_in(attribute, name, f"{type(error).__name__}: {error}")
+    globals()[attribute] = specification
+    return specification
+
+
+def _stand_in(attribute: str, name: str, reason: str) -> object:
+    from lerf_wild import registry_stand_ins
+
+    if attribute in METHODS:
+        return registry_stand_ins.broken_method(name, reason)
+    return registry_stand_ins.broken_dataparser(name, reason)
