@@ -18,14 +18,14 @@ class BrokenDataParserConfig(DataParserConfig):
 
 
 def broken_dataparser(name: str, reason: str) -> DataParserSpecification:
-    """Returns a specification that says why `name` can't be used, and raises that when run."""
+    """Returns a specification that says why `name` can't be used, and raises that if run."""
     sentence = _sentence(name, reason)
     config = BrokenDataParserConfig(_target=_Raiser(sentence))
     return DataParserSpecification(config=config, description=sentence)
 
 
 def broken_method(name: str, reason: str) -> Any:
-    """Returns a MethodSpecification that says why `name` can't be used, and raises that when run."""
+    """Returns a MethodSpecification that says why `name` can't be used, and raises that if run."""
     # Imported here because dataparsers are discovered while this part of nerfstudio is loading.
     from nerfstudio.engine.trainer import TrainerConfig
     from nerfstudio.plugins.types import MethodSpecification
