@@ -65,7 +65,7 @@ def polygonise(bones: Sequence[Bone], cell: float) -> tuple[Floats, NDArray[np.i
         points = np.stack(np.meshgrid(*local, indexing="ij"), axis=-1).astype(np.float32)
         field[window] = smooth_min(field[window], bone_distance(bone, points)[0], bone.blend)
     vertices, faces, _, _ = marching_cubes(field, 0.0, spacing=(cell, cell, cell))
-    return (vertices + low).astype(np.float32), faces[:, ::-1].astype(np.int32)
+    return (vertices + low).astype(np.float32), faces.astype(np.int32)
 
 
 def _box(bone: Bone, margin: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
