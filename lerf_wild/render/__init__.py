@@ -1,0 +1,1 @@
+"""Renderers: ray-cast meshes, primitives, light and sky, compositing."""

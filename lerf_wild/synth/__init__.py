@@ -1,0 +1,1 @@
+"""Data generators: habitats, crops, primitives, animals, programs."""
