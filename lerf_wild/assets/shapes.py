@@ -78,14 +78,14 @@ def leaves(
     lengths_K: NDArray[np.floating],
     widths_K: NDArray[np.floating],
     colours_K3: NDArray[np.floating],
-    rng: np.random.Generator,
+    upward_K3: NDArray[np.floating],
     droop: float = 0.15,
 ) -> Piece:
-    """Rhombic leaves of two triangles, folded along the midrib, rolled about their length at random."""
+    """Rhombic leaves of two triangles, folded along the midrib; the upper side faces ``upward_K3``."""
     count = len(bases_K3)
     along = unit(np.asarray(directions_K3))
-    across = unit(np.cross(along, unit(rng.normal(size=(count, 3)))))
-    above = np.cross(across, along)
+    across = unit(np.cross(upward_K3, along) + 1e-9)
+    above = np.cross(along, across)
     length, width = lengths_K[:, None], widths_K[:, None]
     middle = bases_K3 + 0.45 * length * along
     left = middle + 0.5 * width * across + droop * width * above
@@ -127,6 +127,25 @@ def blades(
     return Piece(
         vertices.reshape(-1, 3).astype(np.float32), faces.astype(np.int32), colours.reshape(-1, 3)
     )
+
+
+def disc(
+    centre_3: Sequence[float],
+    axis_3: Sequence[float],
+    radius: float,
+    ring_colours_R3: NDArray[np.floating],
+    sides: int = 16,
+) -> Piece:
+    """A flat disc of R concentric rings facing ``axis_3``, one colour a ring from the centre outwards."""
+    rings = len(ring_colours_R3)
+    side, up = _frames(unit(np.asarray([axis_3], np.float64)))
+    angles = np.arange(sides) * (2 * np.pi / sides)
+    circle = np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * up
+    radii = radius * np.linspace(0.0, 1.0, rings)
+    vertices = np.asarray(centre_3) + (radii[:, None, None] * circle[None]).reshape(-1, 3)
+    faces = _tube_faces(rings, sides)[: 2 * sides * (rings - 1)]
+    colours = np.repeat(np.asarray(ring_colours_R3, np.float32), sides, axis=0)
+    return Piece(vertices.astype(np.float32), faces, colours)
 
 
 def tints(
