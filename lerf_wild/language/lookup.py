@@ -1,9 +1,9 @@
 """Reading a pyramid at any pixel and any tile size: linear between levels, bilinear within one.
 
 R rays, N tiles of an image, D embedding dimensions, I images, L levels, K = 8 tiles that
-contribute to a ray (two levels x two rows x two columns). Pixel positions are continuous: the centre
-of the first pixel is (0.5, 0.5). Between the centres of the outermost tiles and the border the value
-is that of the border tile.
+contribute to a ray (two levels x two rows x two columns). Pixel positions are continuous: the
+centre of the first pixel is (0.5, 0.5). Between the centres of the outermost tiles and the border
+the value is that of the border tile.
 """
 
 from __future__ import annotations

@@ -99,7 +99,12 @@ class OpenClipEncoder:
     def prepare(self, images_B3HW: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 S S"]:
         """Resizes to the model's square and applies its image statistics and precision."""
         square_B3SS = resize_square(images_B3HW.to(self.device, torch.float32), self.image_size)
-        return ((square_B3SS - self._mean_311) / self._std_311).to(self.dtype)
+        return self.normalise_pixels(square_B3SS)
+
+    def normalise_pixels(self, images_B3HW: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        """Applies the model's image statistics and precision to RGB in 0-1."""
+        images_B3HW = images_B3HW.to(self.device, torch.float32)
+        return ((images_B3HW - self._mean_311) / self._std_311).to(self.dtype)
 
     def _embed_phrases(self, phrases: Sequence[str]) -> Float[Tensor, "B D"]:
         # no_grad rather than inference_mode: a query's embeddings may meet autograd later.

@@ -4,7 +4,7 @@ Level l = 0..L-1 has square tiles whose side is tile_ratio(l / (L - 1)) of the i
 overlap by half, the smallest ones less. Every tile lies inside the image: the last one of a row or
 column is moved in rather than padded, so no feature is computed from invented pixels.
 
-H, W image height and width in pixels, N tiles of all levels together, ordered by level, row, column.
+H, W image height and width in pixels, N tiles of all levels, ordered by level, row and column.
 Positions are continuous pixel coordinates: x right, y down, the first pixel spans 0 to 1.
 """
 

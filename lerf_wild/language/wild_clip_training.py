@@ -1,0 +1,195 @@
+"""Train wild-clip on rendered views, so that LERF's relevancy is calibrated for its vocabulary.
+
+    python -m lerf_wild.language.wild_clip_training --views views --output-dir lerf_wild/weights/wild_clip
+
+Symbols: B crops, P phrases, D embedding; ``target_BP`` how true each phrase is of each crop (0-1).
+
+Two losses. The first is LERF's own formula used as a classifier: the pairwise softmax of a phrase against the hardest
+canonical phrase (LERF section 3.4, temperature 10) should equal the target. The second is CLIP's image-to-text
+softmax over the whole vocabulary, which keeps phrases apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from open_clip.model import CLIP
+from rich.console import Console
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn import functional
+
+from lerf_wild.language.relevancy import TEMPERATURE
+from lerf_wild.language.wild_clip import (
+    CONFIG_NAME,
+    VOCABULARY_NAME,
+    WEIGHTS_NAME,
+    architecture,
+    build_wild_clip,
+)
+from lerf_wild.storage.atomic import write_bytes, write_json
+from lerf_wild.synth.crops import augment, cut, draw_tiles, membership, targets
+from lerf_wild.synth.taxonomy import CANONICAL, vocabulary
+from lerf_wild.synth.wild_clip_views import load_shard
+
+VIEWS_PER_BATCH = 16
+SOFTMAX_TEMPERATURE = 14.0
+EMA_DECAY = 0.998
+
+
+def relevancy_loss(
+    image_BD: Tensor, text_PD: Tensor, canonical_CD: Tensor, target_BP: Tensor
+) -> Tensor:
+    """Cross entropy between LERF's relevancy and the target; true and false phrases weigh the same.
+
+    Hard false phrases, those with a high relevancy, count more (focal weight), since a single one of them hides the
+    right answer.
+    """
+    margin = image_BD @ text_PD.T - (image_BD @ canonical_CD.T).amax(dim=1, keepdim=True)
+    logits = TEMPERATURE * margin
+    loss = functional.binary_cross_entropy_with_logits(logits, target_BP, reduction="none")
+    surprise = (torch.sigmoid(logits.detach()) - target_BP).abs()
+    positive = target_BP
+    negative = (1.0 - target_BP) * (surprise + 0.05)
+    return (loss * positive).sum() / positive.sum().clamp(min=1.0) + (
+        loss * negative
+    ).sum() / negative.sum().clamp(min=1.0)
+
+
+def softmax_loss(image_BD: Tensor, text_PD: Tensor, target_BP: Tensor) -> Tensor:
+    """CLIP's image-to-text loss with several true phrases a crop; crops of nothing known are left out."""
+    total = target_BP.sum(dim=1, keepdim=True)
+    share = target_BP / total.clamp(min=1e-6)
+    log_p = functional.log_softmax(SOFTMAX_TEMPERATURE * image_BD @ text_PD.T, dim=1)
+    weight = total.squeeze(1).clamp(max=1.0)
+    return -((share * log_p).sum(dim=1) * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def batches(
+    paths: Sequence[Path], phrases: Sequence[str], batch: int, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless crops (B, 3, S, S) in 0-1 with their targets (B, P), a few views a batch."""
+    shards = [load_shard(path) for path in paths]
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    while True:
+        crops, truths = [], []
+        for _ in range(VIEWS_PER_BATCH):
+            shard = shards[rng.integers(len(shards))]
+            view = shard.view(int(rng.integers(len(shard.rgb))))
+            pixels, ids = cut(view, draw_tiles(view, batch // VIEWS_PER_BATCH, rng))
+            crops.append(pixels)
+            truths.append(targets(ids, membership(view, phrases)))
+        yield augment(torch.cat(crops), generator), torch.from_numpy(np.concatenate(truths))
+
+
+def train(
+    model: CLIP,
+    tokens_PL: Tensor,
+    data: Iterator[tuple[Tensor, Tensor]],
+    stats: tuple[Tensor, Tensor],
+    steps: int,
+    minutes: float,
+    learning_rate: float,
+    report,
+) -> dict[str, Tensor]:
+    """Optimise for ``steps`` or ``minutes``, whichever ends first; returns the averaged weights.
+
+    ``tokens_PL`` holds the vocabulary and, last, the canonical phrases.
+    """
+    decay = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    start = time.monotonic()
+    for step in range(steps):
+        spent = max(step / steps, (time.monotonic() - start) / (60.0 * minutes))
+        if spent >= 1.0:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = (
+                learning_rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * spent))
+            )
+        crops, target = next(data)
+        loss = _step(model, optimiser, crops, target, tokens_PL, stats)
+        _update_average(average, model, min(EMA_DECAY, (step + 1) / (step + 10)))
+        if step % 50 == 0:
+            report(step, spent, loss)
+    return average
+
+
+def save_model(weights: dict[str, Tensor], phrases: Sequence[str], folder: Path) -> None:
+    """Write weights (fp16), configuration and vocabulary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+    write_bytes(folder / WEIGHTS_NAME, save({k: v.contiguous() for k, v in half.items()}))
+    write_json(folder / CONFIG_NAME, architecture())
+    write_json(folder / VOCABULARY_NAME, {"phrases": list(phrases), "canonical": list(CANONICAL)})
+
+
+def main(
+    views: Path,
+    output_dir: Path,
+    steps: int = 4000,
+    minutes: float = 40.0,
+    batch: int = 256,
+    learning_rate: float = 1.5e-3,
+    seed: int = 0,
+    threads: int = 2,
+) -> None:
+    """Train wild-clip on the shards in ``views`` and write it to ``output_dir``."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    phrases = vocabulary()
+    parts = build_wild_clip(seed)
+    model = parts.model.to(memory_format=torch.channels_last).train()
+    tokens = parts.tokenizer([*phrases, *CANONICAL])
+    stats = (torch.tensor(parts.mean).view(3, 1, 1), torch.tensor(parts.std).view(3, 1, 1))
+    data = batches(sorted(views.glob("views_*.npz")), phrases, batch, np.random.default_rng(seed))
+    console = Console()
+    start = time.monotonic()
+
+    def report(step: int, spent: float, loss: dict[str, float]) -> None:
+        rate = (step + 1) * batch / (time.monotonic() - start)
+        values = "  ".join(f"{name} {value:.3f}" for name, value in loss.items())
+        console.print(f"step {step:5d}  {spent:4.0%}  {values}  {rate:.0f} crops/s")
+        if step % 500 == 0:
+            save_model(model.state_dict(), phrases, output_dir)
+
+    weights = train(model, tokens, data, stats, steps, minutes, learning_rate, report)
+    save_model(weights, phrases, output_dir)
+
+
+def _step(model, optimiser, crops, target, tokens_PL, stats) -> dict[str, float]:
+    image = ((crops - stats[0]) / stats[1]).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = model.encode_image(image)
+    image_BD = functional.normalize(features.float(), dim=-1)
+    text = functional.normalize(model.encode_text(tokens_PL), dim=-1)
+    phrases_PD, canonical_CD = text[: target.shape[1]], text[target.shape[1] :]
+    relevance = relevancy_loss(image_BD, phrases_PD, canonical_CD, target)
+    contrast = softmax_loss(image_BD, phrases_PD, target)
+    optimiser.zero_grad(set_to_none=True)
+    (relevance + 0.5 * contrast).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    return {"relevancy": relevance.item(), "softmax": contrast.item()}
+
+
+@torch.no_grad()
+def _update_average(average: dict[str, Tensor], model: CLIP, decay: float) -> None:
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1.0 - decay)
+        else:
+            average[name].copy_(value)
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(main)
