@@ -1,6 +1,113 @@
-"""The `lerf-wild` command."""
+"""The `lerf-wild` command: finds the sub-command, runs it, and turns errors into messages.
+
+Adding a command is one line in COMMANDS. Its function takes annotated keyword arguments, which tyro
+turns into flags, and its docstring is the help text. A `--json FILE` flag is the type JsonFile
+of `lerf_wild.cli.report`. Modules are imported only when their command is run, so that
+`lerf-wild --help` is instant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from lerf_wild import __version__
+from lerf_wild.errors import LerfWildError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "doctor": ("lerf_wild.cli.doctor:doctor", "what is installed, what is missing, how to get it"),
+}
+"""Command words -> ("module:function", what it does in a few words)."""
 
 
-def main() -> None:
-    """Runs the command line."""
-    raise SystemExit("lerf-wild: no command is installed yet")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; `arguments` defaults to the process's own.
+
+    Exits with code 0 after help, 2 after a message about bad input or bad usage, and 130 when
+    interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _dispatch(words)
+    except LerfWildError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("stopped.", 130)
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has seen enough. Python would complain once more
+        # when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(f"the disk is full ({error.filename or 'while writing'}). Free some space.", 2)
+
+
+def _dispatch(words: list[str]) -> None:
+    name = command_of(words)
+    if name is not None:
+        _run(name, words[len(name.split()) :])
+    elif words == ["--version"]:
+        print(f"lerf-wild {__version__}")
+    elif not words or words[0] in ("-h", "--help"):
+        print(overview(""))
+    elif any(known.startswith(words[0] + " ") for known in COMMANDS):
+        _show_group(words)
+    else:
+        _fail(_unknown(words[0], {known.split()[0] for known in COMMANDS}), 2)
+
+
+def command_of(words: Sequence[str]) -> str | None:
+    """Returns the longest command that the words begin with, or None."""
+    for count in (2, 1):
+        name = " ".join(words[:count])
+        if len(words) >= count and name in COMMANDS:
+            return name
+    return None
+
+
+def overview(group: str) -> str:
+    """Returns the list of commands, of one group such as "synth" or of all for ""."""
+    names = [name for name in COMMANDS if not group or name.split()[0] == group]
+    width = max(len(name) for name in names) + 2
+    lines = [f"usage: lerf-wild {f'{group} ' if group else ''}COMMAND [flags]", ""]
+    lines += [f"  {name:{width}}{COMMANDS[name][1]}" for name in names]
+    return "\n".join([*lines, "", "`lerf-wild COMMAND --help` lists a command's flags."])
+
+
+def _run(name: str, flags: list[str]) -> None:
+    import tyro
+
+    module, _, function = COMMANDS[name][0].partition(":")
+    tyro.cli(
+        getattr(import_module(module), function),
+        prog=f"lerf-wild {name}",
+        args=flags,
+        # nerfstudio's commands take `--flag True`, and ours read the same.
+        config=(tyro.conf.FlagConversionOff,),
+    )
+
+
+def _show_group(words: list[str]) -> None:
+    rest = [word for word in words[1:] if word not in ("-h", "--help")]
+    if not rest:
+        print(overview(words[0]))
+        return
+    known = {name.split()[1] for name in COMMANDS if name.startswith(words[0] + " ")}
+    _fail(_unknown(rest[0], known, words[0]), 2)
+
+
+def _unknown(word: str, known: set[str], group: str = "") -> str:
+    prefix = f"{group} " if group else ""
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    hint = f" Did you mean `lerf-wild {prefix}{close[0]}`?" if close else ""
+    return f"there is no command {prefix + word[:60]!r}.{hint} `lerf-wild --help` lists them all."
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"lerf-wild: {message}", file=sys.stderr)
+    raise SystemExit(code)

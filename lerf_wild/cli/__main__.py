@@ -1,0 +1,5 @@
+"""`python -m lerf_wild.cli` is `lerf-wild`."""
+
+from lerf_wild.cli import main
+
+main()
