@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import trimesh
 
 from lerf_wild.assets.coats import Skin, make_skin, over, ramp
 from lerf_wild.assets.mesh import Asset, Piece, finish, join
 from lerf_wild.assets.noise import make_lattice
-from lerf_wild.assets.sdf import Bone, polygonise
+from lerf_wild.assets.sdf import Bone, polygonise, surface_normals
 from lerf_wild.assets.shapes import blades, blob, rotation, tints, tube
 from lerf_wild.errors import AssetError
 
@@ -123,12 +122,32 @@ def _bones(build: BirdBuild, yaw: float) -> list[Bone]:
     bones.append(Bone("head", head, front, build.head_radius, 0.8 * build.head_radius, 0.9, 0.03))
     length = build.breast[0] - build.rear[0]
     for side in (1, -1):
-        shoulder = (build.breast[0] - 0.12 * length, side * 0.72 * build.breast_radius, build.breast[1] + 0.01)
+        shoulder = (
+            build.breast[0] - 0.12 * length,
+            side * 0.72 * build.breast_radius,
+            build.breast[1] + 0.01,
+        )
         tip = (build.rear[0] - 0.3 * length, side * 0.35 * build.rear_radius, build.rear[1] - 0.02)
-        bones.append(Bone("wing", shoulder, tip, 0.68 * build.breast_radius, 0.3 * build.rear_radius, 0.35, 0.015))
-        hip = (0.5 * (build.rear[0] + build.breast[0]) + 0.03, side * 0.4 * build.breast_radius, build.rear[1] - 0.02)
+        bones.append(
+            Bone(
+                "wing",
+                shoulder,
+                tip,
+                0.68 * build.breast_radius,
+                0.3 * build.rear_radius,
+                0.35,
+                0.015,
+            )
+        )
+        hip = (
+            0.5 * (build.rear[0] + build.breast[0]) + 0.03,
+            side * 0.4 * build.breast_radius,
+            build.rear[1] - 0.02,
+        )
         knee = (hip[0] - 0.01, hip[1], hip[2] - 0.95 * build.breast_radius)
-        bones.append(Bone("thigh", hip, knee, 0.42 * build.breast_radius, 1.6 * build.leg_radius, 1.0, 0.03))
+        bones.append(
+            Bone("thigh", hip, knee, 0.42 * build.breast_radius, 1.6 * build.leg_radius, 1.0, 0.03)
+        )
     return bones
 
 
@@ -137,14 +156,18 @@ def _neck_shares(build: BirdBuild) -> list[tuple[tuple[float, float], float]]:
     return [(point, index / (count - 1)) for index, point in enumerate(build.neck)]
 
 
-def _turned(build: BirdBuild, point: tuple[float, float], yaw: float, share: float) -> tuple[float, float, float]:
+def _turned(
+    build: BirdBuild, point: tuple[float, float], yaw: float, share: float
+) -> tuple[float, float, float]:
     """A neck point, swung sideways about the root of the neck by its share of the head's yaw."""
     root = build.neck[0][0]
     out = rotation("z", yaw * share * 0.6) @ np.array([point[0] - root, 0.0, point[1]])
     return (float(out[0] + root), float(out[1]), float(out[2]))
 
 
-def _head_point(build: BirdBuild, yaw: float, forward: float, up: float, left: float = 0.0) -> tuple[float, float, float]:
+def _head_point(
+    build: BirdBuild, yaw: float, forward: float, up: float, left: float = 0.0
+) -> tuple[float, float, float]:
     head = np.array(_turned(build, build.neck[-1], yaw, 1.0))
     x, y, z = head + rotation("z", yaw) @ np.array([forward, left, up])
     return (float(x), float(y), float(z))
@@ -154,8 +177,7 @@ def _body(species: str, build: BirdBuild, yaw: float, rng: np.random.Generator) 
     bones = _bones(build, yaw)
     cell = 0.75 * min(build.neck_radii[1], 0.05)
     vertices, faces = polygonise(bones, cell)
-    mesh = trimesh.Trimesh(vertices, faces, process=False)
-    skin = make_skin(vertices, np.asarray(mesh.vertex_normals, np.float32), make_lattice(rng), bones)
+    skin = make_skin(vertices, surface_normals(vertices, faces), make_lattice(rng), bones)
     return Piece(vertices, faces, _paint(species, build, skin))
 
 
@@ -186,14 +208,31 @@ def _bill_and_eyes(build: BirdBuild, yaw: float) -> list[Piece]:
     fine = np.stack([np.interp(share, knots, line[:, axis]) for axis in range(3)], axis=1)
     radii = build.bill_radius * (1.0 - 0.85 * share**1.3)
     tip = (share > 0.6)[:, None]
-    bill = tube(fine, radii, np.where(tip, np.float32(build.plumage.bill_tip), np.float32(build.plumage.bill)), 8)
+    bill = tube(
+        fine,
+        radii,
+        np.where(tip, np.float32(build.plumage.bill_tip), np.float32(build.plumage.bill)),
+        8,
+    )
     size = 0.16 * build.head_radius
     white = min(build.plumage.head) < 30
     pieces = [bill]
     for side in (1, -1):
-        at = _head_point(build, yaw, 0.62 * build.head_radius, 0.3 * build.head_radius, 0.72 * side * build.head_radius)
+        at = _head_point(
+            build,
+            yaw,
+            0.62 * build.head_radius,
+            0.3 * build.head_radius,
+            0.72 * side * build.head_radius,
+        )
         pieces.append(blob(at, 1.2 * size, (150, 140, 126) if white else (16, 14, 14), 1))
-        inner = _head_point(build, yaw, 0.66 * build.head_radius, 0.3 * build.head_radius, 0.8 * side * build.head_radius)
+        inner = _head_point(
+            build,
+            yaw,
+            0.66 * build.head_radius,
+            0.3 * build.head_radius,
+            0.8 * side * build.head_radius,
+        )
         pieces.append(blob(inner, 0.85 * size, (8, 8, 8), 1))
     return pieces
 
@@ -211,8 +250,12 @@ def _legs(build: BirdBuild, rng: np.random.Generator) -> list[Piece]:
         legs = np.array([top, knee, foot])
         pieces.append(tube(legs, thick * np.array([1.0, 1.15, 0.9]), build.plumage.leg, 6))
         for turn in (-0.55, 0.0, 0.55, np.pi):
-            toe = foot + 5.5 * thick * np.array([np.cos(turn), np.sin(turn), 0.0]) * (0.5 if turn > 3 else 1.0)
-            pieces.append(tube(np.array([foot, toe]), thick * np.array([0.75, 0.3]), build.plumage.leg, 5))
+            toe = foot + 5.5 * thick * np.array([np.cos(turn), np.sin(turn), 0.0]) * (
+                0.5 if turn > 3 else 1.0
+            )
+            pieces.append(
+                tube(np.array([foot, toe]), thick * np.array([0.75, 0.3]), build.plumage.leg, 5)
+            )
     return pieces
 
 
@@ -220,10 +263,18 @@ def _tail(species: str, build: BirdBuild, rng: np.random.Generator) -> Piece:
     count = 14
     fan = np.linspace(-0.28, 0.28, count)
     pitch = (build.breast[1] - build.rear[1]) / (build.breast[0] - build.rear[0])
-    base = np.array([build.rear[0] + 0.2 * build.rear_radius, 0.0, build.rear[1] + 0.2 * build.rear_radius])
+    base = np.array(
+        [build.rear[0] + 0.2 * build.rear_radius, 0.0, build.rear[1] + 0.2 * build.rear_radius]
+    )
     bases = base + np.stack([0 * fan, 0.35 * build.rear_radius * np.sin(6 * fan), 0 * fan], axis=1)
     lift = 0.25 if species == "mallard" else -pitch
     reach = build.tail_length + build.rear_radius
     rise = reach * np.stack([-np.cos(fan), np.sin(fan), lift + 0 * fan], axis=1)
     colour: Sequence[float] = (228, 224, 216) if species == "mallard" else build.plumage.wing
-    return blades(bases, bases + rise, np.full(count, 0.45 * build.rear_radius), tints(rng, count, colour, 0.04), 0.03)
+    return blades(
+        bases,
+        bases + rise,
+        np.full(count, 0.45 * build.rear_radius),
+        tints(rng, count, colour, 0.04),
+        0.03,
+    )

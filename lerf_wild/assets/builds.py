@@ -67,16 +67,16 @@ BUILDS: dict[str, Build] = {
         tail_tip=0.04, tail_pitch=-58, tail_curl=5, fur=0.016,
     ),
     "brown bear": Build(
-        1.05, length=1.1, chest=0.38, waist=0.4, hip=0.38, width=0.9, rump=-0.03, neck_length=0.3,
+        1.05, length=1.1, chest=0.34, waist=0.35, hip=0.34, width=0.9, rump=-0.03, neck_length=0.3,
         neck_pitch=8, neck_base=0.32, neck_top=0.24, skull=0.24, snout=0.27, snout_base=0.14,
         snout_tip=0.085, head_pitch=-16, ear_shape="round", ear_length=0.15, ear_width=0.16,
-        ear_tilt=40, thigh=0.23, knee=0.16, cannon=0.13, foot=0.14, tail_length=0.1, tail_base=0.06,
-        fur=0.028, hump=0.26, cell=0.046,
+        ear_tilt=40, thigh=0.21, knee=0.16, cannon=0.13, foot=0.14, tail_length=0.1, tail_base=0.06,
+        fur=0.028, hump=0.24, cell=0.046,
     ),
     "wild boar": Build(
         0.8, length=0.92, chest=0.37, waist=0.33, hip=0.28, rump=-0.1, width=0.72, neck_length=0.24,
-        neck_pitch=-4, neck_base=0.34, neck_top=0.25, skull=0.22, snout=0.52, snout_base=0.17,
-        snout_tip=0.085, head_pitch=-22, ear_length=0.2, ear_width=0.14, ear_tilt=30, thigh=0.15,
+        neck_pitch=-4, neck_base=0.34, neck_top=0.25, skull=0.23, snout=0.52, snout_base=0.17,
+        snout_tip=0.085, head_pitch=-22, ear_length=0.24, ear_width=0.14, ear_tilt=30, thigh=0.15,
         knee=0.075, cannon=0.05, foot=0.055, tail_length=0.32, tail_base=0.03, tail_middle=0.02,
         tail_tip=0.03, tail_pitch=-75, fur=0.026,
     ),
@@ -98,18 +98,18 @@ BUILDS: dict[str, Build] = {
         neck_pitch=44, neck_base=0.21, neck_top=0.14, skull=0.13, snout=0.3, snout_base=0.11,
         snout_tip=0.08, head_pitch=-40, ear_shape="long", ear_length=0.15, ear_width=0.08,
         ear_tilt=18, thigh=0.15, knee=0.07, cannon=0.05, foot=0.06, tail_length=0.5, tail_base=0.035,
-        tail_middle=0.03, tail_tip=0.05, tail_pitch=-70, tail_curl=-6, fur=0.0, cell=0.035,
+        tail_middle=0.03, tail_tip=0.05, tail_pitch=-70, tail_curl=-6, fur=0.0, cell=0.031,
     ),
     "leopard": Build(
-        0.68, length=1.3, chest=0.25, waist=0.22, hip=0.24, neck_length=0.24, neck_pitch=20,
-        neck_base=0.19, neck_top=0.17, skull=0.18, snout=0.14, snout_base=0.12, snout_tip=0.085,
+        0.68, length=1.2, chest=0.265, waist=0.225, hip=0.245, neck_length=0.24, neck_pitch=20,
+        neck_base=0.19, neck_top=0.17, skull=0.185, snout=0.16, snout_base=0.12, snout_tip=0.085,
         ear_shape="round", ear_length=0.12, ear_width=0.14, ear_tilt=35, thigh=0.15, knee=0.095,
-        cannon=0.075, foot=0.09, tail_length=1.15, tail_pitch=-55, tail_curl=34, fur=0.004, cell=0.037,
+        cannon=0.075, foot=0.09, tail_length=1.15, tail_pitch=-55, tail_curl=34, fur=0.004, cell=0.033,
     ),
     "rabbit": Build(
-        0.22, length=0.72, chest=0.32, waist=0.4, hip=0.46, rump=0.1, width=0.82, neck_length=0.22,
+        0.22, length=0.72, chest=0.32, waist=0.4, hip=0.46, rump=0.16, width=0.82, neck_length=0.22,
         neck_pitch=45, neck_base=0.26, neck_top=0.22, skull=0.25, snout=0.2, snout_base=0.17,
-        snout_tip=0.1, ear_shape="long", ear_length=0.72, ear_width=0.24, ear_tilt=12, thigh=0.2,
+        snout_tip=0.1, ear_shape="long", ear_length=0.72, ear_width=0.24, ear_tilt=12, thigh=0.22,
         knee=0.12, cannon=0.09, foot=0.1, tail_length=0.12, tail_base=0.13, tail_middle=0.14,
         tail_tip=0.12, tail_pitch=20, fur=0.02, cell=0.05,
     ),
@@ -118,10 +118,10 @@ BUILDS: dict[str, Build] = {
         neck_pitch=36, neck_base=0.24, neck_top=0.15, skull=0.14, snout=0.23, snout_base=0.115,
         snout_tip=0.075, head_pitch=-28, ear_shape="long", ear_length=0.2, ear_width=0.1,
         ear_tilt=95, thigh=0.12, knee=0.065, cannon=0.055, foot=0.06, tail_length=0.25,
-        tail_base=0.09, tail_middle=0.08, tail_pitch=-75, fur=0.075, cell=0.043,
+        tail_base=0.09, tail_middle=0.08, tail_pitch=-75, fur=0.055, cell=0.043,
     ),
     "cow": Build(
-        1.4, length=1.12, chest=0.33, waist=0.36, hip=0.31, rump=-0.01, width=0.76,
+        1.4, length=1.12, chest=0.31, waist=0.325, hip=0.29, rump=-0.01, width=0.76,
         neck_length=0.36, neck_pitch=18, neck_base=0.25, neck_top=0.17, skull=0.15, snout=0.3,
         snout_base=0.13, snout_tip=0.1, head_pitch=-36, ear_shape="long", ear_length=0.18,
         ear_width=0.11, ear_tilt=100, thigh=0.17, knee=0.08, cannon=0.06, foot=0.07, tail_length=0.7,
@@ -129,15 +129,24 @@ BUILDS: dict[str, Build] = {
         cell=0.04,
     ),
     "white horse": Build(
-        1.5, length=0.92, chest=0.26, waist=0.25, hip=0.26, width=0.78, neck_length=0.52,
+        1.5, length=0.92, chest=0.26, waist=0.24, hip=0.26, width=0.78, neck_length=0.52,
         neck_pitch=50, neck_base=0.21, neck_top=0.13, skull=0.125, snout=0.31, snout_base=0.11,
-        snout_tip=0.075, head_pitch=-42, ear_length=0.12, ear_width=0.07, ear_tilt=12, thigh=0.155,
-        knee=0.07, cannon=0.048, foot=0.06, tail_length=0.62, tail_base=0.05, tail_middle=0.09,
-        tail_tip=0.05, tail_pitch=-62, tail_curl=-8, fur=0.0, cell=0.036,
+        snout_tip=0.075, head_pitch=-42, ear_length=0.12, ear_width=0.07, ear_tilt=12, thigh=0.15,
+        knee=0.07, cannon=0.048, foot=0.06, tail_length=0.62, tail_base=0.045, tail_middle=0.06,
+        tail_tip=0.025, tail_pitch=-74, tail_curl=-8, fur=0.0, cell=0.036,
     ),
 }  # fmt: skip
 
-FIXED = {"withers_m", "cell", "rump", "neck_pitch", "head_pitch", "tail_pitch", "tail_curl", "ear_tilt"}
+FIXED = {
+    "withers_m",
+    "cell",
+    "rump",
+    "neck_pitch",
+    "head_pitch",
+    "tail_pitch",
+    "tail_curl",
+    "ear_tilt",
+}
 
 
 def vary(build: Build, rng: np.random.Generator, spread: float = 0.1) -> Build:

@@ -42,13 +42,18 @@ def _load(name: str, rng: np.random.Generator) -> Asset:
 
 
 def _still(
-    name: str, kind: str, phrases: tuple[str, ...], make: Callable[[np.random.Generator], list[Piece]]
+    name: str,
+    kind: str,
+    phrases: tuple[str, ...],
+    make: Callable[[np.random.Generator], list[Piece]],
 ) -> tuple[str, Item]:
     return name, Item(kind, phrases, partial(_grow_pieces, make, name, kind, phrases))
 
 
 def _build_catalogue() -> dict[str, Item]:
-    items = {name: Item("animal", said, partial(grow_creature, name)) for name, said in CREATURES.items()}
+    items = {
+        name: Item("animal", said, partial(grow_creature, name)) for name, said in CREATURES.items()
+    }
     items |= {name: Item("bird", said, partial(grow_bird, name)) for name, said in BIRDS.items()}
     items |= dict(
         [
@@ -59,8 +64,18 @@ def _build_catalogue() -> dict[str, Item]:
             _still("shrub", "shrub", ("green shrub", "shrub", "bush", "plant"), plants.grow_shrub),
             _still("berry bush", "shrub", ("berry bush", "bush", "plant"), plants.grow_berry_bush),
             _still("fern", "plant", ("fern", "plant"), plants.grow_fern),
-            _still("yellow flowers", "plant", ("yellow flowers", "flowers", "plant"), plants.grow_yellow_flowers),
-            _still("purple flowers", "plant", ("purple flowers", "flowers", "plant"), plants.grow_purple_flowers),
+            _still(
+                "yellow flowers",
+                "plant",
+                ("yellow flowers", "flowers", "plant"),
+                plants.grow_yellow_flowers,
+            ),
+            _still(
+                "purple flowers",
+                "plant",
+                ("purple flowers", "flowers", "plant"),
+                plants.grow_purple_flowers,
+            ),
             _still("reeds", "plant", ("reeds", "plant"), plants.grow_reeds),
             _still("cactus", "plant", ("cactus", "plant"), plants.grow_cactus),
             _still("mushroom", "plant", ("red mushroom", "mushroom"), plants.grow_mushroom),
@@ -68,7 +83,12 @@ def _build_catalogue() -> dict[str, Item]:
             _still("tree stump", "log", ("tree stump", "stump"), wood.grow_tree_stump),
             _still("grey rock", "rock", ("grey rock", "rock"), rocks.grow_grey_rock),
             _still("mossy rock", "rock", ("mossy rock", "rock"), rocks.grow_mossy_rock),
-            _still("sandstone", "rock", ("layered sandstone", "sandstone", "rock"), rocks.grow_sandstone),
+            _still(
+                "sandstone",
+                "rock",
+                ("layered sandstone", "sandstone", "rock"),
+                rocks.grow_sandstone,
+            ),
             _still("snowy rock", "rock", ("snow-covered rock", "rock"), rocks.grow_snowy_rock),
         ]
     )

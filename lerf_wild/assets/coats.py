@@ -37,7 +37,9 @@ class Skin:
         """Share 0-1 along the bones of a part, averaged by weight."""
         chosen = [bone.region.startswith(prefix) for bone in self.bones]
         weight = self.weights_VB[:, chosen]
-        return (weight * self.shares_VB[:, chosen]).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6)
+        return (weight * self.shares_VB[:, chosen]).sum(axis=1) / np.maximum(
+            weight.sum(axis=1), 1e-6
+        )
 
     def below(self, softness: float = 0.5) -> Floats:
         """1 where the surface looks down, 0 where it looks up."""
@@ -48,7 +50,9 @@ class Skin:
         return fractal(self.lattice_LLL, self.points_V3, frequency, octaves)
 
 
-def make_skin(points_V3: Floats, normals_V3: Floats, lattice_LLL: Floats, bones: Sequence[Bone]) -> Skin:
+def make_skin(
+    points_V3: Floats, normals_V3: Floats, lattice_LLL: Floats, bones: Sequence[Bone]
+) -> Skin:
     """Weigh each vertex by its distances to the bones (soft minimum of 0.02 withers heights)."""
     pairs = [bone_distance(bone, points_V3) for bone in bones]
     distance = np.stack([pair[0] for pair in pairs], axis=1)
@@ -72,7 +76,7 @@ def over(base_V3: Floats, colour: Sequence[float], mask_V: Floats) -> Floats:
 def paint(species: str, skin: Skin, rng: np.random.Generator) -> Floats:
     """sRGB colours 0-255 of a species, with a tint of the individual and fine mottling."""
     colours = COATS[species](skin)
-    tint = rng.normal(1.0, 0.035, 3) * rng.normal(1.0, 0.05)
+    tint = rng.normal(1.0, 0.018, 3) * rng.normal(1.0, 0.06)
     mottle = 1.0 + 0.09 * skin.noise(9.0, 2)
     return np.clip(colours * tint * mottle[:, None], 6, 245).astype(np.float32)
 
@@ -88,15 +92,19 @@ def _spots(skin: Skin, frequency: float, radius: float, jitter: float = 0.33) ->
     nearest = np.full(len(scaled), 9.0, np.float32)
     for step in np.ndindex(3, 3, 3):
         corner = cell + np.array(step) - 1.0
-        shift = [value_noise(skin.lattice_LLL, np.floor(corner * [3, 5, 7]) + k * 4.0) for k in range(3)]
+        shift = [
+            value_noise(skin.lattice_LLL, np.floor(corner * [3, 5, 7]) + k * 4.0) for k in range(3)
+        ]
         dot = corner + 0.5 + jitter * np.stack(shift, axis=1)
         nearest = np.minimum(nearest, np.linalg.norm(scaled - dot, axis=1))
-    return 1.0 - ramp(nearest, 0.75 * radius, 1.15 * radius)
+    return 1.0 - ramp(nearest, 0.6 * radius, 1.2 * radius)
 
 
 def _fox(skin: Skin) -> Floats:
     colours = _plain(skin, (214, 104, 34))
-    colours = over(colours, (168, 70, 20), ramp(skin.normals_V3[:, 2], 0.5, 1.0) * skin.part("body"))
+    colours = over(
+        colours, (168, 70, 20), ramp(skin.normals_V3[:, 2], 0.5, 1.0) * skin.part("body")
+    )
     white = (240, 234, 224)
     throat = skin.part("neck") * ramp(skin.normals_V3[:, 0] - skin.normals_V3[:, 2], 0.5, 1.0)
     colours = over(colours, white, np.maximum(throat, skin.part("jaw")))
@@ -105,7 +113,9 @@ def _fox(skin: Skin) -> Floats:
     front = skin.points_V3[:, 0] > 0
     chest = skin.part("body") * skin.below(0.6) * np.where(front, 1.0, 0.45)
     colours = over(colours, white, chest)
-    stocking = np.maximum(skin.part("foot", "front_cannon", "hind_cannon"), 0.9 * skin.part("front_lower"))
+    stocking = np.maximum(
+        skin.part("foot", "front_cannon", "hind_cannon"), 0.9 * skin.part("front_lower")
+    )
     colours = over(colours, (34, 24, 22), stocking)
     return over(colours, white, skin.part("tail_2") * ramp(skin.along("tail_2"), 0.1, 0.4))
 
@@ -114,7 +124,7 @@ def _wolf(skin: Skin) -> Floats:
     grey = 132 + 26 * skin.noise(2.5)
     colours = np.stack([grey, 0.97 * grey, 0.92 * grey], axis=1).astype(np.float32)
     saddle = ramp(skin.normals_V3[:, 2], 0.1, 0.9) * skin.part("body", "neck", "tail_0", "tail_1")
-    colours = over(colours, (70, 68, 68), 0.8 * saddle)
+    colours = over(colours, (62, 60, 60), 0.85 * saddle)
     pale = skin.below() * skin.part("body", "neck", "snout") + skin.part("jaw")
     colours = over(colours, (212, 206, 194), 0.9 * pale)
     colours = over(colours, (176, 164, 146), skin.part("front_", "hind_cannon", "foot"))
@@ -123,7 +133,9 @@ def _wolf(skin: Skin) -> Floats:
 
 def _bear(skin: Skin) -> Floats:
     colours = over(_plain(skin, (104, 66, 36)), (140, 96, 56), ramp(skin.noise(2.0), -0.2, 0.7))
-    colours = over(colours, (60, 38, 24), skin.part("front_lower", "front_cannon", "hind_cannon", "foot"))
+    colours = over(
+        colours, (60, 38, 24), skin.part("front_lower", "front_cannon", "hind_cannon", "foot")
+    )
     return over(colours, (160, 122, 84), skin.part("snout") * ramp(skin.along("snout"), 0.2, 0.7))
 
 
@@ -132,11 +144,13 @@ def _boar(skin: Skin) -> Floats:
     ridge = ramp(skin.normals_V3[:, 2], 0.6, 1.0) * skin.part("body", "neck")
     colours = over(colours, (36, 30, 28), ridge)
     colours = over(colours, (34, 29, 28), skin.part("front_cannon", "hind_cannon", "foot"))
-    return over(colours, (150, 112, 100), skin.part("snout") * ramp(skin.along("snout"), 0.86, 0.97))
+    return over(
+        colours, (150, 112, 100), skin.part("snout") * ramp(skin.along("snout"), 0.86, 0.97)
+    )
 
 
 def _deer(skin: Skin) -> Floats:
-    colours = over(_plain(skin, (150, 84, 42)), (122, 66, 34), ramp(skin.noise(2.0), -0.3, 0.6))
+    colours = over(_plain(skin, (142, 86, 50)), (118, 70, 42), ramp(skin.noise(2.0), -0.3, 0.6))
     colours = over(colours, (112, 72, 46), skin.part("neck", "front_cannon", "hind_cannon", "foot"))
     colours = over(colours, (206, 180, 146), 0.8 * skin.below(0.7) * skin.part("body"))
     rump = ramp(-skin.normals_V3[:, 0], 0.45, 0.85) * skin.part("body", "hind_upper", "tail")
@@ -148,29 +162,47 @@ def _fawn(skin: Skin) -> Floats:
     colours = _plain(skin, (164, 100, 54))
     colours = over(colours, (226, 206, 178), skin.below(0.7) * skin.part("body", "jaw", "neck"))
     flank = skin.part("body", "hind_upper", "front_upper") * ramp(skin.normals_V3[:, 2], -0.35, 0.0)
-    colours = over(colours, (244, 236, 220), flank * _spots(skin, 8.5, 0.36))
+    colours = over(colours, (244, 236, 220), flank * _spots(skin, 6.6, 0.33, 0.25))
     return over(colours, (60, 44, 38), skin.part("snout") * ramp(skin.along("snout"), 0.75, 0.95))
+
+
+ZEBRA_WAVE = 30.0
 
 
 def _zebra(skin: Skin) -> Floats:
     x, _, z = skin.points_V3.T
-    waves = 34.0 * x + 5.0 * z + 2.2 * skin.noise(2.2, 2)
-    across_leg = 48.0 * z + 1.5 * skin.noise(2.0, 1)
-    leg = skin.part("front_", "hind_lower", "hind_cannon", "foot")
-    haunch = skin.part("hind_upper")
-    phase = waves * (1 - leg - haunch) + across_leg * leg + (22.0 * z - 22.0 * x) * haunch
-    stripes = ramp(np.cos(phase), -0.25, 0.25)
+    pivot_x, pivot_z = -0.16, 0.5
+    fan = 10.0 * np.arctan2(np.maximum(pivot_x - x, 0.0), z - pivot_z)
+    body = ZEBRA_WAVE * np.maximum(x, pivot_x) + 18.0 * np.maximum(z - 1.0, 0.0) - fan
+    body_stripes = ramp(np.cos(body + 1.3 * skin.noise(2.2, 2)), -0.55, 0.45)
+    leg_stripes = ramp(np.cos(46.0 * z + 1.2 * skin.noise(2.0, 1)), -0.5, 0.5)
+    leg = ramp(-z, -0.5, -0.4)
+    stripes = (1 - leg) * body_stripes + leg * leg_stripes
     colours = over(_plain(skin, (238, 232, 220)), (26, 23, 24), stripes)
-    colours = over(colours, (238, 232, 220), ramp(-skin.normals_V3[:, 2], 0.8, 0.95) * skin.part("body"))
-    return over(colours, (34, 30, 30), skin.part("snout") * ramp(skin.along("snout"), 0.65, 0.85) + skin.part("tail_2"))
+    colours = over(
+        colours, (238, 232, 220), ramp(-skin.normals_V3[:, 2], 0.8, 0.95) * skin.part("body")
+    )
+    return over(
+        colours,
+        (34, 30, 30),
+        skin.part("snout") * ramp(skin.along("snout"), 0.65, 0.85) + skin.part("tail_2"),
+    )
 
 
 def _leopard(skin: Skin) -> Floats:
-    colours = over(_plain(skin, (212, 158, 84)), (186, 128, 62), ramp(skin.normals_V3[:, 2], 0.2, 1.0))
-    colours = over(colours, (238, 226, 200), skin.below(0.6) * skin.part("body", "neck") + skin.part("jaw"))
-    rosettes = _spots(skin, 9.5, 0.44) * skin.part("body", "hind_upper", "front_upper", "neck", "tail")
+    colours = over(
+        _plain(skin, (212, 158, 84)), (186, 128, 62), ramp(skin.normals_V3[:, 2], 0.2, 1.0)
+    )
+    colours = over(
+        colours, (238, 226, 200), skin.below(0.6) * skin.part("body", "neck") + skin.part("jaw")
+    )
+    rosettes = _spots(skin, 8.2, 0.42, 0.28) * skin.part(
+        "body", "hind_upper", "front_upper", "neck", "tail"
+    )
     colours = over(colours, (36, 26, 20), rosettes)
-    small = _spots(skin, 14.0, 0.38) * skin.part("head", "front_lower", "hind_lower", "front_cannon", "hind_cannon")
+    small = _spots(skin, 11.0, 0.36) * skin.part(
+        "head", "front_lower", "hind_lower", "front_cannon", "hind_cannon"
+    )
     colours = over(colours, (40, 30, 24), small)
     return over(colours, (36, 28, 24), ramp(skin.along("tail_2"), 0.5, 0.7) * skin.part("tail_2"))
 
@@ -182,9 +214,13 @@ def _rabbit(skin: Skin) -> Floats:
 
 
 def _sheep(skin: Skin) -> Floats:
-    colours = over(_plain(skin, (236, 230, 216)), (196, 186, 166), ramp(-skin.noise(7.0, 2), 0.05, 0.6))
+    colours = over(
+        _plain(skin, (232, 226, 210)), (188, 180, 160), ramp(-skin.noise(7.0, 2), 0.05, 0.6)
+    )
     dark = skin.part("snout", "jaw", "foot", "front_lower", "front_cannon", "hind_cannon")
-    dark = np.maximum(dark, skin.part("head") * ramp(skin.points_V3[:, 0] - _centre_x(skin, "head"), -0.08, -0.02))
+    dark = np.maximum(
+        dark, skin.part("head") * ramp(skin.points_V3[:, 0] - _centre_x(skin, "head"), -0.08, -0.02)
+    )
     return over(colours, (42, 37, 36), np.maximum(dark, skin.part("hind_lower")))
 
 
@@ -195,7 +231,9 @@ def _cow(skin: Skin) -> Floats:
 
 def _horse(skin: Skin) -> Floats:
     colours = over(_plain(skin, (236, 232, 224)), (206, 200, 190), ramp(skin.noise(2.0), 0.0, 0.8))
-    colours = over(colours, (150, 136, 132), skin.part("snout") * ramp(skin.along("snout"), 0.75, 0.95))
+    colours = over(
+        colours, (150, 136, 132), skin.part("snout") * ramp(skin.along("snout"), 0.75, 0.95)
+    )
     return over(colours, (96, 88, 82), skin.part("foot") * ramp(skin.along("foot"), 0.3, 0.7))
 
 

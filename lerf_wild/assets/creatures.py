@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import trimesh
-from numpy.typing import NDArray
 
 from lerf_wild.assets.builds import BUILDS, Build, vary
 from lerf_wild.assets.coats import Skin, make_skin, paint
 from lerf_wild.assets.mesh import Asset, Floats, Piece, finish, join
 from lerf_wild.assets.noise import fractal, make_lattice
 from lerf_wild.assets.ornaments import ornaments
-from lerf_wild.assets.sdf import polygonise
+from lerf_wild.assets.sdf import Bone, polygonise, surface_normals
 from lerf_wild.assets.skeleton import draw_pose, head_frame, skeleton
 from lerf_wild.errors import AssetError
 
@@ -43,26 +41,25 @@ def grow_creature(species: str, rng: np.random.Generator) -> Asset:
     pose = draw_pose(rng)
     body = _body(species, build, skeleton(build, pose), rng)
     whole = join([body, *ornaments(species, build, head_frame(build, pose), rng)])
-    metres = Piece(whole.vertices_V3 * np.float32(build.withers_m), whole.faces_F3, whole.colours_V3)
+    metres = Piece(
+        whole.vertices_V3 * np.float32(build.withers_m), whole.faces_F3, whole.colours_V3
+    )
     provenance = {"source": "lerf_wild.assets.creatures", "species": species}
     return finish([metres], species, "animal", CREATURES[species], provenance)
 
 
-def _body(species: str, build: Build, bones: list, rng: np.random.Generator) -> Piece:
+def _body(species: str, build: Build, bones: list[Bone], rng: np.random.Generator) -> Piece:
     lattice = make_lattice(rng)
     vertices, faces = polygonise(bones, build.cell)
-    skin = make_skin(vertices, _normals(vertices, faces), lattice, bones)
+    skin = make_skin(vertices, surface_normals(vertices, faces), lattice, bones)
     colours = paint(species, skin, rng)
     return Piece(_tousled(skin, build.fur), faces, colours)
 
 
 def _tousled(skin: Skin, fur: float) -> Floats:
     """Push the skin out and in by noise, on the furred parts only."""
-    furred = skin.part("body", "neck", "tail", "front_upper", "hind_upper") + 0.3 * skin.part("head")
-    bumps = fractal(skin.lattice_LLL, skin.points_V3, 7.0, 2)
+    furred = skin.part("body", "neck", "tail", "front_upper", "hind_upper") + 0.3 * skin.part(
+        "head"
+    )
+    bumps = fractal(skin.lattice_LLL, skin.points_V3, 6.0, 2)
     return (skin.points_V3 + (fur * furred * bumps)[:, None] * skin.normals_V3).astype(np.float32)
-
-
-def _normals(vertices_V3: Floats, faces_F3: NDArray[np.int32]) -> Floats:
-    mesh = trimesh.Trimesh(vertices_V3, faces_F3, process=False)
-    return np.asarray(mesh.vertex_normals, np.float32)

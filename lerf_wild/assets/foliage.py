@@ -83,7 +83,9 @@ def bent_limb(
     return Limb(np.array(points), radii, level)
 
 
-def wood(limbs: Sequence[Limb], lattice_LLL: Floats, light: Sequence[float], dark: Sequence[float]) -> Piece:
+def wood(
+    limbs: Sequence[Limb], lattice_LLL: Floats, light: Sequence[float], dark: Sequence[float]
+) -> Piece:
     """Tubes around limbs with streaked bark; thinner limbs get fewer sides."""
     sides = [10, 6, 5, 4]
     tubes = [tube(limb.points_N3, limb.radii_N, light, sides[min(limb.level, 3)]) for limb in limbs]

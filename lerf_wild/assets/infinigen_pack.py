@@ -95,11 +95,17 @@ def load_infinigen(name: str) -> Asset:
         AssetError: for an unknown name, or a file that is missing, too big or damaged.
     """
     if name not in ENTRIES:
-        raise AssetError(f"There is no Infinigen asset {name!r}; the pack holds {', '.join(ENTRIES)}.")
+        raise AssetError(
+            f"There is no Infinigen asset {name!r}; the pack holds {', '.join(ENTRIES)}."
+        )
     entry = ENTRIES[name]
     piece = read_coloured_glb(FOLDER / f"{name}.glb")
     colours = 255.0 * (piece.colours_V3 / 255.0) ** LIFT
-    provenance = {"source": "Infinigen 1.15.5", "licence": "BSD-3-Clause", "seed": int(name.split("_")[1])}
+    provenance = {
+        "source": "Infinigen 1.15.5",
+        "licence": "BSD-3-Clause",
+        "seed": int(name.split("_")[1]),
+    }
     lifted = Piece(piece.vertices_V3, piece.faces_F3, colours)
     return scaled(finish([lifted], name, entry.kind, entry.phrases, provenance), entry.height_m)
 
@@ -118,13 +124,19 @@ def read_coloured_glb(path: Path) -> Piece:
     except Exception as fault:
         raise AssetError(f"{path} is not a GLB of one mesh ({fault}); restore the file.") from fault
     if not 0 < len(faces) <= MAX_FACES:
-        raise AssetError(f"{path} has {len(faces)} faces; 1 to {MAX_FACES} are read. Decimate the mesh.")
+        raise AssetError(
+            f"{path} has {len(faces)} faces; 1 to {MAX_FACES} are read. Decimate the mesh."
+        )
     if not np.isfinite(vertices).all() or faces.min() < 0 or faces.max() >= len(vertices):
         raise AssetError(f"{path} holds vertices or faces out of range; restore the file.")
     if colours.shape != (len(vertices), 4):
-        raise AssetError(f"{path} has no colour for each vertex; bake the textures to vertex colours.")
+        raise AssetError(
+            f"{path} has no colour for each vertex; bake the textures to vertex colours."
+        )
     upright = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], axis=1)
-    return Piece(upright.astype(np.float32), faces.astype(np.int32), colours[:, :3].astype(np.float32))
+    return Piece(
+        upright.astype(np.float32), faces.astype(np.int32), colours[:, :3].astype(np.float32)
+    )
 
 
 def _read_capped(path: Path) -> bytes:
@@ -132,7 +144,9 @@ def _read_capped(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as fault:
-        raise AssetError(f"{path} can't be read ({fault.strerror}); reinstall lerf-wild.") from fault
+        raise AssetError(
+            f"{path} can't be read ({fault.strerror}); reinstall lerf-wild."
+        ) from fault
     if len(data) > MAX_BYTES:
         raise AssetError(f"{path} is larger than {MAX_BYTES >> 20} MB; decimate the mesh.")
     return data

@@ -49,7 +49,9 @@ def join(pieces: Sequence[Piece]) -> Piece:
     starts = np.cumsum([0] + [len(piece.vertices_V3) for piece in pieces[:-1]])
     return Piece(
         np.concatenate([p.vertices_V3 for p in pieces]).astype(np.float32),
-        np.concatenate([p.faces_F3 + s for p, s in zip(pieces, starts, strict=True)]).astype(np.int32),
+        np.concatenate([p.faces_F3 + s for p, s in zip(pieces, starts, strict=True)]).astype(
+            np.int32
+        ),
         np.concatenate([p.colours_V3 for p in pieces]).astype(np.float32),
     )
 
@@ -69,7 +71,11 @@ def normalise(piece: Piece) -> Piece:
 
 
 def finish(
-    pieces: Sequence[Piece], name: str, kind: str, phrases: tuple[str, ...], provenance: Mapping[str, Any]
+    pieces: Sequence[Piece],
+    name: str,
+    kind: str,
+    phrases: tuple[str, ...],
+    provenance: Mapping[str, Any],
 ) -> Asset:
     """Join and normalise pieces (metres) into an Asset.
 
@@ -78,13 +84,17 @@ def finish(
     """
     piece = join(pieces)
     if not np.isfinite(piece.vertices_V3).all():
-        raise AssetError(f"Asset {name!r} has vertices that are not finite; grow it with another seed.")
+        raise AssetError(
+            f"Asset {name!r} has vertices that are not finite; grow it with another seed."
+        )
     piece = normalise(piece)
     if len(piece.faces_F3) == 0:
         raise AssetError(f"Asset {name!r} has no faces with area; grow it with another seed.")
     colours = np.clip(piece.colours_V3 + 0.5, 0, 255).astype(np.uint8)
     height = float(piece.vertices_V3[:, 2].max())
-    return Asset(name, kind, phrases, piece.vertices_V3, piece.faces_F3, colours, height, provenance)
+    return Asset(
+        name, kind, phrases, piece.vertices_V3, piece.faces_F3, colours, height, provenance
+    )
 
 
 def scaled(asset: Asset, height_m: float) -> Asset:
@@ -100,7 +110,9 @@ def recoloured(asset: Asset, gain_3: Sequence[float]) -> Asset:
     return replace(asset, colours_V3=np.clip(colours + 0.5, 0, 255).astype(np.uint8))
 
 
-def moved(piece: Piece, rotation_33: NDArray[np.floating], shift_3: Sequence[float] = (0, 0, 0)) -> Piece:
+def moved(
+    piece: Piece, rotation_33: NDArray[np.floating], shift_3: Sequence[float] = (0, 0, 0)
+) -> Piece:
     """Rotate a piece about the origin, then shift it."""
     vertices = piece.vertices_V3 @ np.asarray(rotation_33).T + np.asarray(shift_3)
     return replace(piece, vertices_V3=vertices.astype(np.float32))

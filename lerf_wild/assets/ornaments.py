@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerf_wild.assets.builds import Build
+from lerf_wild.assets.coats import ZEBRA_WAVE
 from lerf_wild.assets.mesh import Piece, moved
-from lerf_wild.assets.shapes import blades, blob, rotation, tints, tube
-from lerf_wild.assets.skeleton import HeadFrame
+from lerf_wild.assets.shapes import blades, blob, rotation, tints, tube, unit
+from lerf_wild.assets.skeleton import HeadFrame, neck_root
 
 EAR_PROFILES = {
     "pointed": (0.42, 0.5, 0.42, 0.24, 0.02),
@@ -36,7 +37,9 @@ EAR_COLOURS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
 }
 
 
-def ornaments(species: str, build: Build, frame: HeadFrame, rng: np.random.Generator) -> list[Piece]:
+def ornaments(
+    species: str, build: Build, frame: HeadFrame, rng: np.random.Generator
+) -> list[Piece]:
     """All ornaments of a species."""
     pieces = [*_eyes(build, frame), _nose(species, build, frame), *_ears(species, build, frame)]
     if species == "red deer":
@@ -44,7 +47,7 @@ def ornaments(species: str, build: Build, frame: HeadFrame, rng: np.random.Gener
     if species == "cow":
         pieces += _horns(build, frame)
     if species == "wild boar":
-        pieces += _tusks(build, frame) + [_bristles(build, rng)]
+        pieces += [*_tusks(build, frame), _bristles(build, rng)]
     if species in ("zebra", "white horse"):
         pieces += [_mane(species, build, frame, rng)]
     return pieces
@@ -64,14 +67,18 @@ def _nose(species: str, build: Build, frame: HeadFrame) -> Piece:
     if species == "wild boar":
         colour = (150, 108, 98)
     tip = build.snout_tip
-    at = frame.place(0.55 * build.skull + build.snout + 0.75 * tip, 0.0, -0.42 * build.skull + 0.35 * tip)
+    at = frame.place(
+        0.55 * build.skull + build.snout + 0.75 * tip, 0.0, -0.42 * build.skull + 0.35 * tip
+    )
     return blob(at, (0.45 * tip, 0.55 * tip, 0.42 * tip), colour, subdivisions=1)
 
 
 def _ears(species: str, build: Build, frame: HeadFrame) -> list[Piece]:
     outer, inner = EAR_COLOURS[species]
     profile = np.array(EAR_PROFILES[build.ear_shape]) * build.ear_width
-    line = np.stack([np.zeros(5), np.zeros(5), np.linspace(-0.12, 1.0, 5) * build.ear_length], axis=1)
+    line = np.stack(
+        [np.zeros(5), np.zeros(5), np.linspace(-0.12, 1.0, 5) * build.ear_length], axis=1
+    )
     shape = tube(line, profile, outer, sides=8)
     points = shape.vertices_V3 * [0.32, 1.0, 1.0]
     colours = np.where(points[:, :1] > 0.02 * build.ear_width, np.float32(inner), np.float32(outer))
@@ -80,7 +87,9 @@ def _ears(species: str, build: Build, frame: HeadFrame) -> list[Piece]:
     for side in (1, -1):
         lean = rotation("x", -side * np.radians(build.ear_tilt)) @ rotation("z", side * 0.45)
         spread = 0.55 + 0.25 * min(build.ear_tilt / 60.0, 1.0)
-        at = frame.place(-0.25 * build.skull, side * spread * build.skull, (1.3 - spread) * build.skull)
+        at = frame.place(
+            -0.25 * build.skull, side * spread * build.skull, (1.3 - spread) * build.skull
+        )
         pieces.append(moved(flat, frame.axes_33 @ lean, at))
     return pieces
 
@@ -98,7 +107,9 @@ def _antlers(build: Build, frame: HeadFrame, rng: np.random.Generator) -> list[P
         for at, reach in ((0, 0.2), (2, 0.2), (4, 0.17), (5, 0.15)):
             tine = local[at] + np.outer([0, 0.5, 1.0], [reach, side * 0.2 * reach, 0.35 * reach])
             tine[2, 2] += 0.5 * reach
-            pieces.append(tube(_in_head(frame, tine), np.array([0.018, 0.013, 0.004]), (196, 176, 142), 5))
+            pieces.append(
+                tube(_in_head(frame, tine), np.array([0.018, 0.013, 0.004]), (196, 176, 142), 5)
+            )
     return pieces
 
 
@@ -125,7 +136,9 @@ def _tusks(build: Build, frame: HeadFrame) -> list[Piece]:
             ],
             axis=1,
         )
-        pieces.append(tube(_in_head(frame, local), np.linspace(0.028, 0.005, 4), (240, 232, 208), 5))
+        pieces.append(
+            tube(_in_head(frame, local), np.linspace(0.028, 0.005, 4), (240, 232, 208), 5)
+        )
     return pieces
 
 
@@ -133,26 +146,31 @@ def _bristles(build: Build, rng: np.random.Generator) -> Piece:
     x = rng.uniform(-0.45, 0.7, 160) * build.length
     top = np.interp(x / build.length, [-0.5, 0.5, 0.75], [1.0 + build.rump, 1.0, 0.9])
     bases = np.stack([x, rng.normal(0, 0.025, len(x)), top - 0.04], axis=1)
-    rise = np.stack([-0.08 + 0 * x, rng.normal(0, 0.03, len(x)), rng.uniform(0.09, 0.16, len(x))], axis=1)
+    rise = np.stack(
+        [-0.08 + 0 * x, rng.normal(0, 0.03, len(x)), rng.uniform(0.09, 0.16, len(x))], axis=1
+    )
     colours = tints(rng, len(x), (44, 37, 33), 0.2)
     return blades(bases, bases + rise, np.full(len(x), 0.03), colours, 0.0, 1)
 
 
 def _mane(species: str, build: Build, frame: HeadFrame, rng: np.random.Generator) -> Piece:
-    count = 170
+    """Hair along the crest of the neck: upright and striped (zebra) or falling to one side (horse)."""
+    count = 190
     share = rng.uniform(0.0, 1.0, count)
-    root = np.array([0.5 * build.length, 0.0, 0.98])
-    top = np.array(frame.place(-0.1 * build.skull, 0.0, 0.95 * build.skull))
-    bases = root + share[:, None] * (top - root) + rng.normal(0, 0.012, (count, 3))
-    bases -= 0.03 * (top - root)[None]
+    low = neck_root(build)
+    high = np.array(frame.place(-0.25 * build.skull, 0.0, 0.0))
+    crest = unit(np.cross(high - low, [0.0, 1.0, 0.0]))
+    radius = np.interp(share, [0.0, 1.0], [build.neck_base, 0.9 * build.neck_top])
+    bases = low + share[:, None] * (high - low) + 0.93 * radius[:, None] * crest
+    bases += rng.normal(0, 0.01, (count, 3))
     if species == "zebra":
-        rise = np.stack([-0.07 * np.ones(count), rng.normal(0, 0.02, count), 0.1 * np.ones(count)], axis=1)
-        dark = np.cos(34.0 * bases[:, 0] + 5.0 * bases[:, 2]) > 0
+        rise = 0.12 * crest + rng.normal(0, 0.02, (count, 3))
+        dark = np.cos(ZEBRA_WAVE * bases[:, 0] + 18.0 * np.maximum(bases[:, 2] - 1.0, 0.0)) > 0
         colours = np.where(dark[:, None], np.float32([30, 26, 26]), np.float32([226, 218, 204]))
         return blades(bases, bases + rise, np.full(count, 0.045), colours, 0.0, 1)
-    side = rng.uniform(0.04, 0.13, count)
-    fall = np.stack([-0.08 * np.ones(count), side, rng.uniform(-0.2, -0.06, count)], axis=1)
-    return blades(bases, bases + fall, np.full(count, 0.05), tints(rng, count, (214, 206, 192), 0.08), 0.35)
+    fall = np.stack([-0.12 * np.ones(count), 0.95 * radius, rng.uniform(-0.2, -0.1, count)], axis=1)
+    colours = tints(rng, count, (186, 176, 160), 0.1)
+    return blades(bases, bases + fall, np.full(count, 0.05), colours, 0.3)
 
 
 def _in_head(frame: HeadFrame, local_N3: NDArray[np.floating]) -> NDArray[np.floating]:

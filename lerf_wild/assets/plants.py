@@ -40,12 +40,14 @@ def _bush(rng: np.random.Generator, colour: Sequence[float], height: float) -> l
     limbs = []
     for turn in np.arange(4) * 1.57 + rng.uniform(0, 1):
         heading = (0.6 * np.cos(turn), 0.6 * np.sin(turn), 1.0)
-        limbs += grow_limbs(rng, (0, 0, 0), heading, 0.6 * height, 0.02, plan)
+        limbs += grow_limbs(rng, (0, 0, 0), heading, 0.42 * height, 0.02, plan)
     lumps = []
     for lump in range(8):
         turn = lump * 2.4 + rng.uniform(-0.3, 0.3)
         out = 0.33 * height if lump else 0.0
-        centre = np.array([out * np.cos(turn), out * np.sin(turn), height * rng.uniform(0.34, 0.62)])
+        centre = np.array(
+            [out * np.cos(turn), out * np.sin(turn), height * rng.uniform(0.34, 0.62)]
+        )
         if lump == 0:
             centre[2] = 0.66 * height
         radii = height * rng.uniform(0.26, 0.34) * np.array([1.0, 1.0, 0.9])
@@ -57,14 +59,16 @@ def grow_fern(rng: np.random.Generator) -> list[Piece]:
     """Arching fronds from one crown, each with two rows of leaflets that shorten towards the tip."""
     fronds = []
     for turn in np.arange(15) * 2.4 + rng.uniform(0, 6):
-        fronds.append(_frond(rng, turn, rng.uniform(0.6, 0.85), rng.uniform(0.7, 1.25)))
+        fronds.append(_frond(rng, turn, rng.uniform(0.6, 0.85), rng.uniform(0.95, 1.4)))
     return fronds
 
 
 def _frond(rng: np.random.Generator, turn_rad: float, length: float, lift_rad: float) -> Piece:
     share = np.linspace(0.0, 1.0, 9)
     slope = lift_rad * (1.0 - 1.35 * share)
-    step = np.stack([np.cos(slope) * np.cos(turn_rad), np.cos(slope) * np.sin(turn_rad), np.sin(slope)], axis=1)
+    step = np.stack(
+        [np.cos(slope) * np.cos(turn_rad), np.cos(slope) * np.sin(turn_rad), np.sin(slope)], axis=1
+    )
     line = np.cumsum(step, axis=0) * length / len(share)
     stem = tube(line, np.linspace(0.009, 0.002, len(share)), (92, 104, 44), 4)
     along = np.repeat(np.linspace(0.14, 1.0, 20), 2)
@@ -76,7 +80,7 @@ def _frond(rng: np.random.Generator, turn_rad: float, length: float, lift_rad: f
     size = 0.3 * length * np.sin(np.pi * np.clip(0.12 + 0.86 * along, 0, 1)) ** 0.8 + 0.01
     colours = tints(rng, len(along), (82, 140, 50), 0.1) * (0.85 + 0.3 * along)[:, None]
     upper = np.cross(heading, forward) * side[:, None]
-    facing = unit(upper) * np.sign((upper @ UP))[:, None] if np.all(upper @ UP != 0) else UP + 0 * upper
+    facing = unit(upper)
     return join([stem, leaves(bases, heading, size, 0.36 * size, colours, facing, droop=0.1)])
 
 
@@ -90,20 +94,30 @@ def grow_purple_flowers(rng: np.random.Generator) -> list[Piece]:
     return _flower_patch(rng, (142, 62, 190), (244, 206, 70))
 
 
-def _flower_patch(rng: np.random.Generator, petal: Sequence[float], centre: Sequence[float]) -> list[Piece]:
+def _flower_patch(
+    rng: np.random.Generator, petal: Sequence[float], centre: Sequence[float]
+) -> list[Piece]:
     grass = _tuft(rng, 170, 0.42, (0.16, 0.32), 0.022, (84, 128, 50))
     heads = []
     for _ in range(34):
         out, turn = 0.42 * np.sqrt(rng.uniform()), rng.uniform(0, 2 * np.pi)
         foot = np.array([out * np.cos(turn), out * np.sin(turn), 0.0])
         top = foot + [rng.normal(0, 0.03), rng.normal(0, 0.03), rng.uniform(0.28, 0.46)]
-        stem = tube(np.array([foot, 0.5 * (foot + top) + [0.01, 0, 0], top]), np.full(3, 0.006), (80, 120, 48), 4)
+        stem = tube(
+            np.array([foot, 0.5 * (foot + top) + [0.01, 0, 0], top]),
+            np.full(3, 0.006),
+            (80, 120, 48),
+            4,
+        )
         heads += [stem, _flower_head(rng, top, petal, centre)]
     return [grass, *heads]
 
 
 def _flower_head(
-    rng: np.random.Generator, top_3: NDArray[np.floating], petal: Sequence[float], centre: Sequence[float]
+    rng: np.random.Generator,
+    top_3: NDArray[np.floating],
+    petal: Sequence[float],
+    centre: Sequence[float],
 ) -> Piece:
     turn = np.arange(8) * np.pi / 4 + rng.uniform(0, 1)
     lean = rng.normal(0, 0.3, 3)
@@ -111,7 +125,9 @@ def _flower_head(
     out = out + (out @ lean)[:, None] * UP
     size = np.full(8, rng.uniform(0.052, 0.07))
     bases = np.broadcast_to(top_3, (8, 3))
-    petals = leaves(bases, out, size, 0.75 * size, tints(rng, 8, petal, 0.06), UP + 0 * out, droop=-0.05)
+    petals = leaves(
+        bases, out, size, 0.75 * size, tints(rng, 8, petal, 0.06), UP + 0 * out, droop=-0.05
+    )
     return join([petals, blob(top_3 + [0, 0, 0.008], (0.018, 0.018, 0.012), centre, 1)])
 
 
@@ -147,18 +163,27 @@ def grow_reeds(rng: np.random.Generator) -> list[Piece]:
 def grow_cactus(rng: np.random.Generator) -> list[Piece]:
     """A ribbed column with two or three raised arms."""
     height = rng.uniform(1.7, 2.4)
-    pieces = _cactus_column(rng, np.array([[0, 0, 0], [0, 0, 0.55], [0, 0, 1.0]]) * height, 0.085 * height)
+    pieces = _cactus_column(
+        rng, np.array([[0, 0, 0], [0, 0, 0.55], [0, 0, 1.0]]) * height, 0.085 * height
+    )
     for arm in range(int(rng.integers(2, 4))):
         turn = arm * 2.6 + rng.uniform(-0.4, 0.4)
         out = np.array([np.cos(turn), np.sin(turn), 0.0])
         level, reach = height * rng.uniform(0.35, 0.55), 0.2 * height
         top = height * rng.uniform(0.25, 0.38)
-        line = [0 * out, 0.7 * reach * out + 0.04 * UP, reach * out + 0.14 * height * UP, reach * out + top * UP]
+        line = [
+            0 * out,
+            0.7 * reach * out + 0.04 * UP,
+            reach * out + 0.14 * height * UP,
+            reach * out + top * UP,
+        ]
         pieces += _cactus_column(rng, np.array(line) + level * UP, 0.055 * height)
     return pieces
 
 
-def _cactus_column(rng: np.random.Generator, line_N3: NDArray[np.floating], radius: float) -> list[Piece]:
+def _cactus_column(
+    rng: np.random.Generator, line_N3: NDArray[np.floating], radius: float
+) -> list[Piece]:
     knots = np.linspace(0, 1, len(line_N3))
     share = np.concatenate([np.linspace(0, 0.9, 14), [0.95, 0.98, 1.0]])
     line = np.stack([np.interp(share, knots, line_N3[:, axis]) for axis in range(3)], axis=1)
@@ -190,7 +215,9 @@ def grow_mushroom(rng: np.random.Generator) -> list[Piece]:
     return pieces
 
 
-def _toadstool(rng: np.random.Generator, foot_3: NDArray[np.floating], height: float) -> list[Piece]:
+def _toadstool(
+    rng: np.random.Generator, foot_3: NDArray[np.floating], height: float
+) -> list[Piece]:
     top = foot_3 + [rng.normal(0, 0.01), rng.normal(0, 0.01), 0.78 * height]
     line = np.linspace(foot_3, top, 5)
     stem = tube(line, height * np.array([0.13, 0.1, 0.085, 0.08, 0.08]), (236, 230, 214), 10)

@@ -12,6 +12,9 @@ from lerf_wild.assets.noise import fractal, make_lattice
 from lerf_wild.assets.shapes import unit
 
 
+SANDS = np.float32([[190, 122, 78], [218, 178, 126], [160, 90, 58], [230, 204, 160]])
+
+
 def grow_grey_rock(rng: np.random.Generator) -> list[Piece]:
     """A grey boulder with crisp facets."""
     stone = _stone(rng, rng.uniform(0.5, 0.85))
@@ -22,9 +25,13 @@ def grow_mossy_rock(rng: np.random.Generator) -> list[Piece]:
     """A dark boulder whose upper side is green with moss."""
     stone = _stone(rng, rng.uniform(0.45, 0.75))
     piece = stone.coloured((112, 110, 104), (66, 64, 62))
-    moss = stone.upward(0.05, 0.45, 0.45)
+    moss = stone.upward(0.35, 0.6, 0.45)
     green = np.float32([88, 132, 40]) * (1.0 + 0.25 * stone.noise(9.0))[:, None]
-    return [Piece(piece.vertices_V3, piece.faces_F3, piece.colours_V3 + moss * (green - piece.colours_V3))]
+    return [
+        Piece(
+            piece.vertices_V3, piece.faces_F3, piece.colours_V3 + moss * (green - piece.colours_V3)
+        )
+    ]
 
 
 def grow_snowy_rock(rng: np.random.Generator) -> list[Piece]:
@@ -33,20 +40,27 @@ def grow_snowy_rock(rng: np.random.Generator) -> list[Piece]:
     piece = stone.coloured((110, 110, 116), (66, 66, 72))
     snow = stone.upward(0.2, 0.4, 0.3)
     white = np.float32([244, 246, 250])
-    return [Piece(piece.vertices_V3, piece.faces_F3, piece.colours_V3 + snow * (white - piece.colours_V3))]
+    return [
+        Piece(
+            piece.vertices_V3, piece.faces_F3, piece.colours_V3 + snow * (white - piece.colours_V3)
+        )
+    ]
 
 
 def grow_sandstone(rng: np.random.Generator) -> list[Piece]:
     """A block of layered sandstone: ledges of red, tan and cream."""
-    stone = _stone(rng, rng.uniform(0.5, 0.8))
+    stone = _stone(rng, rng.uniform(0.55, 0.85))
     vertices = stone.vertices_V3.copy()
-    tilt = vertices[:, 2] + 0.12 * vertices[:, 0] + 0.012 * stone.noise(2.5)
-    layer = np.floor(tilt * 13.0).astype(int) % 12
-    widths, palette = rng.uniform(0.86, 1.12, 12), rng.permutation(12) % 4
-    vertices[:, :2] *= widths[layer][:, None]
-    bands = np.float32([[196, 130, 84], [222, 182, 128], [166, 94, 60], [234, 208, 164]])
-    colours = bands[palette[layer]] * (1.0 + 0.1 * stone.noise(7.0))[:, None]
-    return [Piece(vertices, stone.faces_F3, colours)]
+    tilt = 10.0 * (vertices[:, 2] + 0.1 * vertices[:, 0] + 0.012 * stone.noise(2.5))
+    layer = np.floor(tilt).astype(int)
+    blend = np.clip((tilt - layer - 0.25) / 0.5, 0.0, 1.0)[:, None]
+    widths = rng.uniform(0.86, 1.06, 16).astype(np.float32)[:, None]
+    palette = rng.permutation(16) % len(SANDS)
+    low, high = layer % 16, (layer + 1) % 16
+    vertices[:, :2] *= widths[low] + blend * (widths[high] - widths[low])
+    colours = SANDS[palette[low]] + blend * (SANDS[palette[high]] - SANDS[palette[low]])
+    grain = 1.0 + 0.16 * stone.noise(9.0)[:, None]
+    return [Piece(vertices.astype(np.float32), stone.faces_F3, colours * grain)]
 
 
 class _Stone:
@@ -68,8 +82,8 @@ class _Stone:
 
     def coloured(self, light: Sequence[float], dark: Sequence[float]) -> Piece:
         """Blotches of two colours."""
-        share = np.clip(0.5 + 0.9 * self.noise(3.5), 0.0, 1.0)[:, None]
-        grain = 1.0 + 0.12 * self.noise(16.0)[:, None]
+        share = np.clip(0.5 + 1.5 * self.noise(3.5), 0.0, 1.0)[:, None]
+        grain = 1.0 + 0.25 * self.noise(14.0)[:, None]
         colours = (share * np.float32(light) + (1 - share) * np.float32(dark)) * grain
         return Piece(self.vertices_V3, self.faces_F3, colours.astype(np.float32))
 
@@ -79,11 +93,11 @@ def _stone(rng: np.random.Generator, height: float) -> _Stone:
     points = np.array(ball.vertices)
     lattice = make_lattice(rng)
     points *= (1.0 + 0.3 * fractal(lattice, points, 1.1, 2))[:, None]
-    for normal in unit(rng.normal(size=(16, 3))):
+    for normal in unit(rng.normal(size=(18, 3))):
         reach = points @ normal
-        beyond = np.maximum(reach - rng.uniform(0.55, 0.85), 0.0)
-        points -= 0.93 * beyond[:, None] * normal
-    points += 0.03 * fractal(lattice, points, 6.0, 2)[:, None] * unit(points)
+        beyond = np.maximum(reach - rng.uniform(0.5, 0.72), 0.0)
+        points -= beyond[:, None] * normal
+    points += 0.035 * fractal(lattice, points, 5.0, 3)[:, None] * unit(points)
     points *= [rng.uniform(1.0, 1.35), rng.uniform(0.9, 1.1), 1.0]
     points[:, 2] = np.maximum(points[:, 2], np.quantile(points[:, 2], 0.12))
     points *= height / np.ptp(points[:, 2])

@@ -52,7 +52,7 @@ def smooth_min(first: Floats, second: Floats, blend: float) -> Floats:
 
 def polygonise(bones: Sequence[Bone], cell: float) -> tuple[Floats, NDArray[np.int32]]:
     """Triangles of the union of bones on a grid of spacing ``cell``; faces wind outwards."""
-    boxes = [_box(bone, bone.blend + 2 * cell) for bone in bones]
+    boxes = [_box(bone, bone.blend / min(1.0, bone.width) + 2 * cell) for bone in bones]
     low = np.min([box[0] for box in boxes], axis=0)
     shape = np.ceil((np.max([box[1] for box in boxes], axis=0) - low) / cell).astype(int) + 2
     field = np.full(shape, FAR, np.float32)
@@ -65,7 +65,39 @@ def polygonise(bones: Sequence[Bone], cell: float) -> tuple[Floats, NDArray[np.i
         points = np.stack(np.meshgrid(*local, indexing="ij"), axis=-1).astype(np.float32)
         field[window] = smooth_min(field[window], bone_distance(bone, points)[0], bone.blend)
     vertices, faces, _, _ = marching_cubes(field, 0.0, spacing=(cell, cell, cell))
-    return (vertices + low).astype(np.float32), faces.astype(np.int32)
+    return relaxed((vertices + low).astype(np.float32), faces.astype(np.int32))
+
+
+def relaxed(
+    vertices_V3: Floats, faces_F3: NDArray[np.int32], steps: int = 3
+) -> tuple[Floats, NDArray[np.int32]]:
+    """Slide vertices along the surface towards their neighbours, which turns slivers into fair triangles."""
+    source = np.concatenate([faces_F3[:, [0, 1, 2]], faces_F3[:, [1, 2, 0]]]).ravel()
+    target = np.concatenate([faces_F3[:, [1, 2, 0]], faces_F3[:, [0, 1, 2]]]).ravel()
+    degree = np.maximum(np.bincount(source, minlength=len(vertices_V3)), 1)[:, None]
+    vertices = vertices_V3
+    for _ in range(steps):
+        drift = _scatter(source, vertices[target], len(vertices)) / degree - vertices
+        normals = surface_normals(vertices, faces_F3)
+        drift -= np.sum(drift * normals, axis=1, keepdims=True) * normals
+        vertices = (vertices + 0.6 * drift).astype(np.float32)
+    return vertices, faces_F3
+
+
+def surface_normals(vertices_V3: Floats, faces_F3: NDArray[np.int32]) -> Floats:
+    """Unit normals of vertices, the mean of their faces by area, shape (V, 3)."""
+    corners = vertices_V3[faces_F3]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = _scatter(faces_F3.ravel(), np.repeat(cross, 3, axis=0), len(vertices_V3))
+    return (total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)).astype(
+        np.float32
+    )
+
+
+def _scatter(index_N: NDArray[np.integer], values_N3: Floats, count: int) -> NDArray[np.float64]:
+    """Sum of the rows of ``values_N3`` that go to each index, shape (count, 3)."""
+    columns = [np.bincount(index_N, values_N3[:, axis], minlength=count) for axis in range(3)]
+    return np.stack(columns, axis=1)
 
 
 def _box(bone: Bone, margin: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -44,12 +44,16 @@ def tube(
     tangents = unit(np.gradient(points, axis=0))
     side, up = _frames(tangents)
     angles = np.arange(sides) * (2 * np.pi / sides)
-    ring = np.cos(angles)[None, :, None] * side[:, None] + np.sin(angles)[None, :, None] * up[:, None]
+    ring = (
+        np.cos(angles)[None, :, None] * side[:, None] + np.sin(angles)[None, :, None] * up[:, None]
+    )
     rings = points[:, None] + np.asarray(radii_N)[:, None, None] * ring
     vertices = np.concatenate([rings.reshape(-1, 3), points[:1], points[-1:]])
     per_point = np.broadcast_to(np.asarray(colours, np.float32), (len(points), 3))
     colour = np.concatenate([np.repeat(per_point, sides, axis=0), per_point[:1], per_point[-1:]])
-    return Piece(vertices.astype(np.float32), _tube_faces(len(points), sides), colour.astype(np.float32))
+    return Piece(
+        vertices.astype(np.float32), _tube_faces(len(points), sides), colour.astype(np.float32)
+    )
 
 
 def blob(

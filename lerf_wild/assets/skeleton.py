@@ -52,7 +52,7 @@ def head_frame(build: Build, pose: Pose) -> HeadFrame:
     pitch = np.radians(build.neck_pitch)
     neck_yaw = 0.35 * pose.head_yaw
     along = rotation("z", neck_yaw) @ np.array([np.cos(pitch), 0.0, np.sin(pitch)])
-    origin = _neck_root(build) + along * (build.neck_length + 0.4 * build.skull)
+    origin = neck_root(build) + along * (build.neck_length + 0.4 * build.skull)
     axes = rotation("z", pose.head_yaw) @ rotation("y", -np.radians(build.head_pitch))
     return HeadFrame(origin, axes)
 
@@ -65,7 +65,8 @@ def skeleton(build: Build, pose: Pose) -> list[Bone]:
     return [*_trunk(build), *_neck_and_head(build, frame), *legs, *_tail(build)]
 
 
-def _neck_root(build: Build) -> Vector:
+def neck_root(build: Build) -> Vector:
+    """Where the neck leaves the chest."""
     return np.array([0.5 * build.length + 0.25 * build.chest, 0.0, 0.97 - 0.85 * build.chest])
 
 
@@ -85,7 +86,7 @@ def _trunk(build: Build) -> list[Bone]:
 
 
 def _neck_and_head(build: Build, frame: HeadFrame) -> list[Bone]:
-    root = _neck_root(build)
+    root = neck_root(build)
     skull, drop = build.skull, 0.28 * build.skull
     base = frame.place(0.35 * skull, 0.0, -drop)
     tip = frame.place(0.55 * skull + build.snout, 0.0, -1.5 * drop)
@@ -98,7 +99,15 @@ def _neck_and_head(build: Build, frame: HeadFrame) -> list[Bone]:
         Bone("neck", root_at, back, build.neck_base, build.neck_top, 0.8, 0.12),
         Bone("head", back, front, 0.95 * skull, 0.92 * skull, 0.95, 0.05),
         Bone("snout", base, tip, build.snout_base, build.snout_tip, 0.95, 0.07),
-        Bone("jaw", jaw, chin, 0.5 * build.snout_base + 0.2 * skull, 0.75 * build.snout_tip, 0.9, 0.04),
+        Bone(
+            "jaw",
+            jaw,
+            chin,
+            0.5 * build.snout_base + 0.2 * skull,
+            0.75 * build.snout_tip,
+            0.9,
+            0.04,
+        ),
     ]
 
 
@@ -119,13 +128,21 @@ def _hind_leg(build: Build, pose: Pose, side: int) -> list[Bone]:
 
 
 def _leg(
-    which: str, build: Build, joints: list[tuple[float, float]], left: float, swing: float, bulk: float
+    which: str,
+    build: Build,
+    joints: list[tuple[float, float]],
+    left: float,
+    swing: float,
+    bulk: float,
 ) -> list[Bone]:
     """Four bones down a leg; the swing shears it, so that the foot stays on the ground."""
     top = joints[0][1]
     toe_x = joints[-1][0] + 0.35 * build.foot + 0.05
     chain = [*joints, (toe_x, 0.75 * build.foot)]
-    points = [(x + np.tan(swing) * (top - z), left * (1.0 if i else 0.9), z) for i, (x, z) in enumerate(chain)]
+    points = [
+        (x + np.tan(swing) * (top - z), left * (1.0 if i else 0.9), z)
+        for i, (x, z) in enumerate(chain)
+    ]
     radii = [bulk * build.thigh, build.knee, build.cannon, 0.95 * build.cannon, build.foot * 0.85]
     radii[1] *= 1.2 * bulk
     regions = [f"{which}_upper", f"{which}_lower", f"{which}_cannon", "foot"]
@@ -138,7 +155,9 @@ def _leg(
 
 
 def _tail(build: Build) -> list[Bone]:
-    point = np.array([-0.5 * build.length - 0.82 * build.hip, 0.0, 1.0 + build.rump - 0.55 * build.hip])
+    point = np.array(
+        [-0.5 * build.length - 0.82 * build.hip, 0.0, 1.0 + build.rump - 0.55 * build.hip]
+    )
     radii = [build.tail_base, build.tail_middle, build.tail_middle, build.tail_tip]
     bones = []
     for third in range(3):

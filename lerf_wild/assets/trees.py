@@ -31,7 +31,7 @@ def grow_pine(rng: np.random.Generator) -> list[Piece]:
 
 
 def _pine_whorl(rng: np.random.Generator, height: float, reach: float, share: float) -> Piece:
-    boughs = int(round(6 + 6 * (1 - share)))
+    boughs = round(6 + 6 * (1 - share))
     length = reach * (1.04 - share) ** 0.85 * 1.12
     turn = rng.uniform(0, 2 * np.pi) + np.arange(boughs) * 2 * np.pi / boughs
     turn = turn + rng.normal(0, 0.12, boughs)
@@ -57,12 +57,16 @@ def grow_birch(rng: np.random.Generator) -> list[Piece]:
     """A slender white trunk with dark marks and a light, hanging crown."""
     height = rng.uniform(5.0, 6.5)
     lattice = make_lattice(rng)
-    plan = Branching(levels=2, children=13, length_ratio=0.34, angle=0.75, wobble=0.05, rise=0.05, first=0.36)
+    plan = Branching(
+        levels=2, children=13, length_ratio=0.34, angle=0.75, wobble=0.05, rise=0.05, first=0.36
+    )
     limbs = grow_limbs(rng, (0, 0, 0), (0.03, 0.02, 1), 0.93 * height, 0.021 * height, plan)
     trunk, *boughs = limbs
     share = np.linspace(0, 1, 60)
     knots = np.linspace(0, 1, len(trunk.points_N3))
-    line = np.stack([np.interp(share, knots, trunk.points_N3[:, axis]) for axis in range(3)], axis=1)
+    line = np.stack(
+        [np.interp(share, knots, trunk.points_N3[:, axis]) for axis in range(3)], axis=1
+    )
     stem = _birch_bark(tube(line, np.interp(share, knots, trunk.radii_N), (0, 0, 0), 12), lattice)
     thin = [replace(bough, radii_N=0.55 * bough.radii_N) for bough in boughs]
     crown = []
@@ -92,9 +96,13 @@ def grow_oak(rng: np.random.Generator) -> list[Piece]:
     """A thick trunk that divides low, under a broad crown of leaf masses."""
     height = rng.uniform(4.5, 6.0)
     lattice = make_lattice(rng)
-    plan = Branching(levels=3, children=5, length_ratio=0.72, angle=0.95, wobble=0.12, rise=0.12, first=0.5)
+    plan = Branching(
+        levels=3, children=5, length_ratio=0.72, angle=0.95, wobble=0.12, rise=0.12, first=0.5
+    )
     limbs = grow_limbs(rng, (0, 0, 0), (0.02, 0, 1), 0.5 * height, 0.055 * height, plan)
-    flare = replace(limbs[0], radii_N=limbs[0].radii_N * np.interp(np.arange(7), [0, 1, 6], [1.35, 1.0, 0.9]))
+    flare = replace(
+        limbs[0], radii_N=limbs[0].radii_N * np.interp(np.arange(7), [0, 1, 6], [1.35, 1.0, 0.9])
+    )
     crown = []
     for limb in limbs:
         if limb.level == 0:
@@ -110,10 +118,20 @@ def grow_dead_tree(rng: np.random.Generator) -> list[Piece]:
     """A bare grey tree with forking limbs and a broken top."""
     height = rng.uniform(3.6, 5.2)
     lattice = make_lattice(rng)
-    plan = Branching(levels=4, children=4, length_ratio=0.56, angle=0.85, wobble=0.17, rise=0.1, first=0.38)
+    plan = Branching(
+        levels=4, children=4, length_ratio=0.56, angle=0.85, wobble=0.17, rise=0.1, first=0.38
+    )
     limbs = grow_limbs(rng, (0, 0, 0), (0.05, 0.03, 1), 0.75 * height, 0.045 * height, plan)
     roots = [
-        bent_limb(rng, (0, 0, 0.16), (np.cos(a), np.sin(a), -0.45), 0.4, 0.028 * height, replace(plan, rise=0.0), 1)
+        bent_limb(
+            rng,
+            (0, 0, 0.16),
+            (np.cos(a), np.sin(a), -0.45),
+            0.4,
+            0.028 * height,
+            replace(plan, rise=0.0),
+            1,
+        )
         for a in np.arange(5) * 1.257 + rng.uniform(0, 1)
     ]
     return [join([wood([*limbs, *roots], lattice, (150, 140, 128), (86, 76, 68))])]

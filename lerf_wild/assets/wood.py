@@ -21,11 +21,12 @@ def grow_fallen_log(rng: np.random.Generator) -> list[Piece]:
     """A trunk lying along x: grooved bark, pale sawn ends with rings, moss on top, broken stubs."""
     length, radius = rng.uniform(1.9, 2.7), rng.uniform(0.2, 0.27)
     lattice = make_lattice(rng)
-    share = np.linspace(-0.5, 0.5, 30)
+    share = np.linspace(-0.5, 0.5, 36)
     bend = 0.05 * np.sin(2.5 * share + rng.uniform(0, 6))
-    line = np.stack([share * length, bend, np.full(30, radius)], axis=1)
+    line = np.stack([share * length, bend, np.full(len(share), radius)], axis=1)
     radii = radius * (1.0 - 0.16 * (share + 0.5))
-    body = _log_bark(_grooved(tube(line, radii, BARK_LIGHT, 26), line, lattice, 26), lattice, 2 * radius)
+    bark = _grooved(tube(line, radii, BARK_LIGHT, 30), line, lattice, 30)
+    body = _mossy(_streaked(bark, lattice, (2.5, 17.0, 17.0)), lattice, 2 * radius)
     ends = [
         disc(line[-1] + [0.012, 0, 0], line[-1] - line[-2], 0.9 * radii[-1], _rings(9), 20),
         disc(line[0] - [0.012, 0, 0], line[0] - line[1], 0.9 * radii[0], _rings(9), 20),
@@ -33,7 +34,9 @@ def grow_fallen_log(rng: np.random.Generator) -> list[Piece]:
     return [body, *ends, *_stubs(rng, line, radii)]
 
 
-def _stubs(rng: np.random.Generator, line_N3: NDArray[np.floating], radii_N: NDArray[np.floating]) -> list[Piece]:
+def _stubs(
+    rng: np.random.Generator, line_N3: NDArray[np.floating], radii_N: NDArray[np.floating]
+) -> list[Piece]:
     pieces = []
     for at in rng.choice(np.arange(6, 24), 3, replace=False):
         turn = rng.uniform(0.35, 2.8)
@@ -53,15 +56,25 @@ def grow_tree_stump(rng: np.random.Generator) -> list[Piece]:
     share = np.linspace(0.0, 1.0, 12)
     line = np.stack([0 * share, 0 * share, share * height], axis=1)
     radii = radius * (1.0 + 0.45 * (1 - share) ** 3)
-    body = _grooved(tube(line, radii, BARK_LIGHT, 30), line, lattice, 30)
+    bark = _grooved(tube(line, radii, BARK_LIGHT, 36), line, lattice, 36)
+    body = _streaked(bark, lattice, (19.0, 19.0, 3.0))
     top = disc((0, 0, height + 0.008), (0, 0, 1), 0.95 * radius, _rings(13), 24)
-    roots = []
-    for turn in np.arange(6) * 1.05 + rng.uniform(0, 1):
-        out = np.array([np.cos(turn), np.sin(turn), 0.0])
-        way = np.array([0.6, 1.2, 1.7]) * radius * rng.uniform(0.9, 1.2)
-        root = out * way[:, None] + np.array([0.35 * height, 0.1 * height, 0.01])[:, None] * [0, 0, 1]
-        roots.append(_streaked(tube(root, np.array([0.11, 0.075, 0.03]) * height / 0.45, BARK_LIGHT, 7), lattice))
-    return [_log_bark(body, lattice, 2.4 * height), top, *roots]
+    roots = [
+        _root(rng, lattice, turn, radius, height)
+        for turn in np.arange(6) * 1.05 + rng.uniform(0, 1)
+    ]
+    return [body, top, *roots]
+
+
+def _root(
+    rng: np.random.Generator, lattice_LLL: Floats, turn_rad: float, radius: float, height: float
+) -> Piece:
+    out = np.array([np.cos(turn_rad), np.sin(turn_rad), 0.0])
+    reach = np.array([0.6, 1.2, 1.7]) * radius * rng.uniform(0.9, 1.2)
+    level = np.array([0.35 * height, 0.1 * height, 0.01])
+    line = out * reach[:, None] + level[:, None] * np.array([0.0, 0.0, 1.0])
+    root = tube(line, np.array([0.11, 0.075, 0.03]) * height / 0.45, BARK_LIGHT, 7)
+    return _streaked(root, lattice_LLL, (12.0, 12.0, 6.0))
 
 
 def _grooved(bark: Piece, line_N3: NDArray[np.floating], lattice_LLL: Floats, sides: int) -> Piece:
@@ -73,20 +86,22 @@ def _grooved(bark: Piece, line_N3: NDArray[np.floating], lattice_LLL: Floats, si
     return replace(bark, vertices_V3=vertices.astype(np.float32))
 
 
-def _streaked(bark: Piece, lattice_LLL: Floats) -> Piece:
-    share = np.clip(0.5 + fractal(lattice_LLL, bark.vertices_V3, 11.0, 2), 0.0, 1.0)[:, None]
+def _streaked(bark: Piece, lattice_LLL: Floats, frequency_3: Sequence[float]) -> Piece:
+    """Light and dark streaks; a low frequency along an axis makes them long that way."""
+    grain = fractal(lattice_LLL, bark.vertices_V3 * np.asarray(frequency_3), 1.0, 2)
+    share = np.clip(0.5 + 1.3 * grain, 0.0, 1.0)[:, None]
     colours = share * np.float32(BARK_LIGHT) + (1 - share) * np.float32(BARK_DARK)
     return replace(bark, colours_V3=colours.astype(np.float32))
 
 
-def _log_bark(bark: Piece, lattice_LLL: Floats, top_m: float) -> Piece:
-    """Streaked bark with patches of moss on the upper side."""
-    streaked = _streaked(bark, lattice_LLL)
+def _mossy(bark: Piece, lattice_LLL: Floats, top_m: float) -> Piece:
+    """Patches of moss on the upper half."""
     points = bark.vertices_V3
     patch = fractal(lattice_LLL, points + np.float32([3.1, 0.7, 9.2]), 1.8, 2)
-    moss = np.clip((points[:, 2] / top_m - 0.72) * 4 + 1.6 * patch, 0.0, 1.0) * (points[:, 2] > 0.5 * top_m)
-    colours = streaked.colours_V3 + 0.9 * moss[:, None] * (np.float32(MOSS) - streaked.colours_V3)
-    return replace(streaked, colours_V3=colours.astype(np.float32))
+    upper = points[:, 2] / top_m
+    moss = np.clip(3.0 * (upper - 0.85) + 3.5 * patch, 0.0, 1.0) * np.clip(6 * upper - 3, 0.0, 1.0)
+    colours = bark.colours_V3 + 0.9 * moss[:, None] * (np.float32(MOSS) - bark.colours_V3)
+    return replace(bark, colours_V3=colours.astype(np.float32))
 
 
 def _rings(count: int) -> NDArray[np.float32]:

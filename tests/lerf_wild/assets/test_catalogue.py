@@ -52,7 +52,11 @@ def test_triangle_budget(name: str) -> None:
 def test_kind_and_phrases(name: str) -> None:
     item = CATALOGUE[name]
     assert item.kind in KINDS
-    assert (grown(name).name, grown(name).kind, grown(name).phrases) == (name, item.kind, item.phrases)
+    assert (grown(name).name, grown(name).kind, grown(name).phrases) == (
+        name,
+        item.kind,
+        item.phrases,
+    )
     assert len(set(item.phrases)) == len(item.phrases) >= 2
     assert all(phrase == phrase.lower().strip() for phrase in item.phrases)
     assert grown(name).provenance["source"]
