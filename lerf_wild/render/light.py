@@ -27,7 +27,7 @@ class Light:
     """Colour of the sky at the horizon, and of the haze."""
     bounce_colour_3: Floats
     """Ambient light that the ground sends back up."""
-    sun_radius_rad: float = 0.02
+    sun_radius_rad: float = 0.006
     """Half angle over which shadow rays are spread (soft edges)."""
     haze_distance_m: float = 90.0
     """Distance at which haze has taken 63 % of a colour."""
@@ -40,7 +40,11 @@ def make_light(rng: np.random.Generator) -> Light:
     elevation = np.radians(rng.uniform(25.0, 65.0))
     azimuth = rng.uniform(0.0, 2.0 * np.pi)
     sun = np.array(
-        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+        [
+            np.cos(elevation) * np.cos(azimuth),
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+        ]
     )
     warmth = 1.0 - np.sin(elevation)
     blueness = rng.uniform(0.6, 1.0)

@@ -82,7 +82,9 @@ class RayScene:
             [b.faces_F3 + start for b, start in zip(self.bodies, offsets, strict=False)]
         ).astype(np.int32)
         self._albedo = np.concatenate([b.albedo_V3 for b in self.bodies]).astype(np.float32)
-        self._normals = np.concatenate([vertex_normals(b.vertices_V3, b.faces_F3) for b in self.bodies])
+        self._normals = np.concatenate(
+            [vertex_normals(b.vertices_V3, b.faces_F3) for b in self.bodies]
+        )
         self._face_body = np.repeat(
             np.arange(len(self.bodies)), [len(body.faces_F3) for body in self.bodies]
         )
@@ -121,7 +123,9 @@ class RayScene:
         """Linear colour seen along each ray; ``sun_N3`` are the (jittered) sun directions."""
         hits = self.trace(origins_N3, directions_N3)
         normals = _facing(hits.normals_N3, directions_N3)
-        colour = hits.albedo_N3 * (ambient(self.light, normals) + self._sunlight(hits, normals, sun_N3))
+        colour = hits.albedo_N3 * (
+            ambient(self.light, normals) + self._sunlight(hits, normals, sun_N3)
+        )
         mirrors = np.flatnonzero(hits.mirror_N > 0.0) if bounces > 0 else np.zeros(0, int)
         if len(mirrors):
             colour[mirrors] = self._reflect(hits, normals, directions_N3, sun_N3, colour, mirrors)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerf_wild.assets import catalogue
+from lerf_wild.assets.infinigen_pack import ENTRIES
 from lerf_wild.assets.mesh import Asset
 from lerf_wild.render.light import Light, make_light, to_linear
 from lerf_wild.render.raycast import Body, Camera, RayScene, look_at
@@ -25,7 +26,7 @@ from lerf_wild.synth.terrain import (
 
 Grower = Callable[[str, np.random.Generator], Asset]
 
-PLACE_RADIUS_M = 3.7
+PLACE_RADIUS_M = 4.3
 KIND_COUNTS: dict[str, tuple[int, int]] = {
     "animal": (4, 7),
     "tree": (2, 4),
@@ -36,10 +37,13 @@ KIND_COUNTS: dict[str, tuple[int, int]] = {
     "plant": (1, 3),
 }
 """How many assets of each kind a habitat holds (inclusive bounds): 12 to 25 in all."""
+PACK_SHARE = 0.3
 KIND_RING: dict[str, tuple[float, float]] = {"tree": (0.55, 1.0)}
 """Part of the place, as shares of its radius, where a kind stands; trees keep off the middle."""
-SMALLEST_M = 0.3
-"""Smaller assets are grown to this height, so that a camera at five metres resolves them."""
+HEIGHT_RANGE_M: dict[str, tuple[float, float]] = {"tree": (2.0, 3.6), "plant": (0.35, 1.6)}
+"""Assets are scaled into these heights: young trees, so that crowns stay in view, and plants that a camera at six
+metres resolves."""
+ANY_HEIGHT_M = (0.3, 2.2)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,10 @@ class Habitat:
 
 
 def make_habitat(
-    seed: int, biome: str | None = None, names: Sequence[str] | None = None, grow: Grower = catalogue.grow
+    seed: int,
+    biome: str | None = None,
+    names: Sequence[str] | None = None,
+    grow: Grower = catalogue.grow,
 ) -> Habitat:
     """Draw the habitat of ``seed``; ``names`` fixes the assets instead of drawing them."""
     rng = np.random.default_rng([seed, 0x4AB1])
@@ -94,8 +101,17 @@ def draw_names(rng: np.random.Generator) -> list[str]:
     for kind, (low, high) in KIND_COUNTS.items():
         pool = [name for name, entry in catalogue.CATALOGUE.items() if entry.kind == kind]
         count = min(int(rng.integers(low, high + 1)), len(pool))
-        names += [str(name) for name in rng.choice(pool, count, replace=False)]
+        names += [str(n) for n in rng.choice(pool, count, replace=False, p=_shares(pool))]
     return names
+
+
+def _shares(pool: Sequence[str]) -> NDArray[np.float64]:
+    """Chance of each name; individuals of the Infinigen pack share ``PACK_SHARE``, as many look alike."""
+    packed = np.array([name in ENTRIES for name in pool])
+    if packed.all() or not packed.any():
+        return np.full(len(pool), 1.0 / len(pool))
+    chance = np.where(packed, PACK_SHARE / packed.sum(), (1.0 - PACK_SHARE) / (~packed).sum())
+    return chance / chance.sum()
 
 
 def place_assets(
@@ -103,12 +119,12 @@ def place_assets(
 ) -> list[Placed]:
     """Stand assets on the ground, apart from each other and out of the water, the largest first.
 
-    An asset for which no free spot is found in 400 draws is left out.
+    An asset for which no free spot is found in 600 draws is left out.
     """
     order = sorted(range(len(assets)), key=lambda i: -_footprint_m(assets[i]))
     items: list[Placed] = []
     for i in order:
-        scale = max(1.0, SMALLEST_M / assets[i].height_m)
+        scale = _fitting_scale(assets[i])
         radius = scale * _footprint_m(assets[i])
         spot = _free_spot(assets[i].kind, radius, items, terrain, rng)
         if spot is None:
@@ -129,10 +145,10 @@ def orbit_cameras(
     for i in range(count):
         high = i % 2 == 1
         angle = 2.0 * np.pi * (i + rng.uniform(-0.2, 0.2)) / count
-        radius = rng.uniform(5.6, 6.4) if high else rng.uniform(4.9, 5.8)
+        radius = rng.uniform(6.6, 7.6) if high else rng.uniform(6.0, 6.8)
         xy = radius * np.array([np.cos(angle), np.sin(angle)])
         ground = float(habitat.terrain.height(xy[None].astype(np.float32))[0])
-        eye = ground + (rng.uniform(2.4, 3.4) if high else rng.uniform(1.3, 1.9))
+        eye = ground + (rng.uniform(2.6, 3.8) if high else rng.uniform(1.3, 1.9))
         target = [*rng.uniform(-0.7, 0.7, 2), rng.uniform(0.3, 0.7)]
         cameras.append(Camera(look_at([*xy, eye], target), focal, width, height))
     return cameras
@@ -143,6 +159,11 @@ def _item_body(item: Placed) -> Body:
     return Body(item.vertices(), item.asset.faces_F3.astype(np.int32), albedo, item.object_id)
 
 
+def _fitting_scale(asset: Asset) -> float:
+    low, high = HEIGHT_RANGE_M.get(asset.kind, ANY_HEIGHT_M)
+    return float(np.clip(asset.height_m, low, high) / asset.height_m)
+
+
 def _footprint_m(asset: Asset) -> float:
     """Radius of the asset's lower metre seen from above, in metres."""
     low = asset.vertices_V3[asset.vertices_V3[:, 2] < 1.0]
@@ -151,8 +172,10 @@ def _footprint_m(asset: Asset) -> float:
 
 def _free_spot(kind, radius_m, items, terrain, rng):
     inner, outer = KIND_RING.get(kind, (0.0, 1.0))
-    for attempt in range(400):
-        reach = PLACE_RADIUS_M * np.sqrt(rng.uniform(inner**2, outer**2))
+    for attempt in range(600):
+        reach = (PLACE_RADIUS_M + 0.002 * max(0, attempt - 200)) * np.sqrt(
+            rng.uniform(inner**2, outer**2)
+        )
         angle = rng.uniform(0.0, 2.0 * np.pi)
         spot = np.float32([reach * np.cos(angle), reach * np.sin(angle)])
         room = 0.12 if attempt < 200 else 0.02

@@ -17,6 +17,7 @@ from lerf_wild.errors import DatasetError
 from lerf_wild.render.raycast import Camera, Picture, RayScene, render
 from lerf_wild.storage.atomic import write_bytes, write_json
 from lerf_wild.synth.habitat import Habitat, orbit_cameras
+from lerf_wild.synth.taxonomy import surely_absent, with_synonyms
 from lerf_wild.synth.terrain import STUFF, WATER_ID
 
 TEST_EVERY = 8
@@ -83,10 +84,8 @@ def render_views(
 
 def view_labels(habitat: Habitat, instances: NDArray[np.int32]) -> list[dict[str, Any]]:
     """One labelme rectangle a phrase for each object that is large enough in the view."""
-    phrases = {item.object_id: item.asset.phrases for item in habitat.items}
-    phrases[WATER_ID] = STUFF[WATER_ID]
     shapes = []
-    for object_id, names in phrases.items():
+    for object_id, names in label_phrases(habitat).items():
         rows, columns = np.nonzero(instances == object_id)
         if len(rows) < LABEL_MIN_SHARE * instances.size:
             continue
@@ -98,20 +97,34 @@ def view_labels(habitat: Habitat, instances: NDArray[np.int32]) -> list[dict[str
     return shapes
 
 
+def label_phrases(habitat: Habitat) -> dict[int, tuple[str, ...]]:
+    """Catalogue phrases that hold of each object, wider kinds included: a fox is a carnivore too."""
+    known = known_phrases()
+    phrases = {item.object_id: item.asset.phrases for item in habitat.items}
+    phrases[WATER_ID] = STUFF[WATER_ID]
+    return {
+        key: tuple(name for name in with_synonyms(names) if name in known)
+        for key, names in phrases.items()
+    }
+
+
+def known_phrases() -> frozenset[str]:
+    """Every phrase of the catalogue and of water."""
+    things = {phrase for entry in catalogue.CATALOGUE.values() for phrase in entry.phrases}
+    return frozenset(things | set(STUFF[WATER_ID]))
+
+
 def describe(habitat: Habitat, seen: dict[int, int]) -> dict[str, Any]:
     """What stands where, which phrases hold of the place and which known phrases do not.
 
     An object that no view shows well counts neither as present nor as absent.
     """
     instances = [_describe_item(item, seen.get(item.object_id, 0)) for item in habitat.items]
-    named = {phrase for item in habitat.items for phrase in item.asset.phrases}
-    present = {p for item in habitat.items if seen.get(item.object_id) for p in item.asset.phrases}
-    if seen.get(WATER_ID):
-        present |= set(STUFF[WATER_ID])
-    if habitat.terrain.pond is not None:
-        named |= set(STUFF[WATER_ID])
-    known = {phrase for entry in catalogue.CATALOGUE.values() for phrase in entry.phrases}
-    known |= set(STUFF[WATER_ID])
+    phrases = label_phrases(habitat)
+    present = {p for object_id in seen for p in phrases[object_id]}
+    standing = [item.object_id for item in habitat.items]
+    standing += [WATER_ID] if habitat.terrain.pond is not None else []
+    named = {p for object_id in standing for p in phrases[object_id]}
     return {
         "generator": "lerf-wild habitat",
         "seed": habitat.seed,
@@ -120,7 +133,7 @@ def describe(habitat: Habitat, seen: dict[int, int]) -> dict[str, Any]:
         "instances": instances,
         "stuff": {str(key): list(value) for key, value in STUFF.items()},
         "present": sorted(present),
-        "absent": sorted(known - named),
+        "absent": list(surely_absent(known_phrases(), named)),
     }
 
 
@@ -144,7 +157,9 @@ def _check_target(folder: Path, views: int, size: tuple[int, int]) -> None:
     if min(size) < 16 or max(size) > 4096:
         raise DatasetError(f"View size {size[0]}x{size[1]} is out of range; use 16 to 4096 pixels.")
     if (folder / "transforms.json").exists():
-        raise DatasetError(f"{folder} already holds a scene; choose another folder or remove it first.")
+        raise DatasetError(
+            f"{folder} already holds a scene; choose another folder or remove it first."
+        )
 
 
 def _render_job(job) -> Picture:

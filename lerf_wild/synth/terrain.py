@@ -124,7 +124,8 @@ class Terrain:
         return height.astype(np.float32)
 
     def paint(self, points_N3: Floats) -> tuple[Floats, NDArray[np.int32]]:
-        """Linear albedo (N, 3) and material id (N,) at ground points; the paint repeats far away."""
+        """Linear albedo (N, 3) and material id (N,) at ground points; the paint repeats and fades
+        to its mean far away, where it would alias."""
         texel = (points_N3[:, :2] + PAINTED_HALF_M) * (TEXELS / (2.0 * PAINTED_HALF_M)) - 0.5
         coordinates = texel.T[::-1]
         albedo = np.stack(
@@ -134,6 +135,9 @@ class Terrain:
             ],
             axis=1,
         )
+        far = np.linalg.norm(points_N3[:, :2], axis=1)
+        blur = np.clip((far - PAINTED_HALF_M) / PAINTED_HALF_M, 0.0, 0.85)[:, None]
+        albedo = albedo + blur * (self.albedo_TT3.mean(axis=(0, 1)) - albedo)
         nearest = np.mod(np.rint(coordinates).astype(np.int64), TEXELS)
         return albedo.astype(np.float32), self.material_TT[nearest[0], nearest[1]]
 

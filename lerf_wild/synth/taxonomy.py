@@ -1,0 +1,88 @@
+"""Which phrases hold of an object: its own, their synonyms, and the words for its wider kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lerf_wild.assets import catalogue
+from lerf_wild.synth.terrain import STUFF
+
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "fox": ("vulpes", "vixen", "carnivore"),
+    "wolf": ("wild dog", "canine", "carnivore"),
+    "bear": ("grizzly", "carnivore"),
+    "wild boar": ("boar", "wild pig", "hog"),
+    "deer": ("cervid", "herbivore"),
+    "red deer": ("stag", "animal with antlers"),
+    "roe deer fawn": ("fawn", "baby deer"),
+    "zebra": ("striped animal", "striped horse", "herbivore"),
+    "leopard": ("spotted cat", "big cat", "carnivore", "spotted carnivore"),
+    "rabbit": ("hare", "bunny", "herbivore"),
+    "sheep": ("woolly animal", "lamb", "herbivore"),
+    "cow": ("cattle", "bull", "herbivore"),
+    "horse": ("pony", "herbivore"),
+    "heron": ("wading bird",),
+    "egret": ("wading bird",),
+    "raven": ("crow", "black bird"),
+    "flamingo": ("pink bird",),
+    "duck": ("mallard", "waterfowl"),
+    "rock": ("stone", "boulder"),
+    "boulder": ("rock", "stone"),
+    "mossy rock": ("moss",),
+    "tree": ("a tree", "plant"),
+    "pine tree": ("pine", "conifer", "spruce", "evergreen"),
+    "birch tree": ("birch", "white trunk"),
+    "oak tree": ("oak", "broadleaf tree"),
+    "dead tree": ("bare tree", "leafless tree"),
+    "fallen log": ("log", "fallen tree", "dead wood", "tree trunk on the ground"),
+    "tree stump": ("stump", "cut tree"),
+    "mushroom": ("toadstool", "fungus"),
+    "flowers": ("flower", "wildflowers"),
+    "shrub": ("bush",),
+    "bush": ("shrub",),
+    "reeds": ("tall grass", "rushes"),
+    "fern": ("ferns",),
+    "cactus": ("cacti",),
+    "agave": ("succulent",),
+    "water": ("lake", "pool", "water hole"),
+    "grass": ("green grass", "lawn"),
+    "sand": ("desert",),
+    "sky": ("clouds", "blue sky"),
+    "soil": ("earth", "bare ground"),
+    "fallen leaves": ("leaf litter", "forest floor"),
+    "gravel": ("pebbles",),
+}
+"""Words that a person may use instead; all of them are learnt by wild-clip."""
+
+CANONICAL = ("object", "things", "stuff", "texture")
+
+
+def with_synonyms(phrases: Iterable[str]) -> tuple[str, ...]:
+    """The phrases and their synonyms, each once, in order."""
+    found: dict[str, None] = {}
+    for phrase in phrases:
+        found.setdefault(phrase)
+        for other in SYNONYMS.get(phrase, ()):
+            found.setdefault(other)
+    return tuple(found)
+
+
+LOOSE_NOUNS = ("carnivore", "herbivore", "bird", "boulder", "rock", "animal")
+"""Kinds whose colour words are a matter of taste: "brown carnivore" is no safe "absent" where a bear stands."""
+
+
+def surely_absent(known: Iterable[str], named: Iterable[str]) -> tuple[str, ...]:
+    """Those known phrases that a person would not accept for any of the named things, sorted."""
+    held = set(with_synonyms(named))
+    doubtful = tuple(f" {noun}" for noun in LOOSE_NOUNS if noun in held)
+    return tuple(sorted(p for p in set(known) - held if not p.endswith(doubtful or ("\0",))))
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Every phrase of the catalogue, of the ground and sky, and their synonyms, sorted."""
+    phrases: set[str] = set()
+    for entry in catalogue.CATALOGUE.values():
+        phrases.update(with_synonyms(entry.phrases))
+    for names in STUFF.values():
+        phrases.update(with_synonyms(names))
+    return tuple(sorted(phrases))
