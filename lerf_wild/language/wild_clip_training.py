@@ -1,12 +1,13 @@
 """Train wild-clip on rendered views, so that LERF's relevancy is calibrated for its vocabulary.
 
-    python -m lerf_wild.language.wild_clip_training --views views --output-dir lerf_wild/weights/wild_clip
+    python -m lerf_wild.language.wild_clip_training --views views --output-dir
+    lerf_wild/weights/wild_clip
 
 Symbols: B crops, P phrases, D embedding; ``target_BP`` how true each phrase is of each crop (0-1).
 
-Two losses. The first is LERF's own formula used as a classifier: the pairwise softmax of a phrase against the hardest
-canonical phrase (LERF section 3.4, temperature 10) should equal the target. The second is CLIP's image-to-text
-softmax over the whole vocabulary, which keeps phrases apart.
+Two losses. The first is LERF's own formula used as a classifier: the pairwise softmax of a phrase
+against the hardest canonical phrase (LERF section 3.4, temperature 10) should equal the target. The
+second is CLIP's image-to-text softmax over the whole vocabulary, which keeps phrases apart.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from open_clip.model import CLIP
 from rich.console import Console
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn import functional
 
@@ -46,8 +47,8 @@ def relevancy_loss(
 ) -> Tensor:
     """Cross entropy between LERF's relevancy and the target; true and false phrases weigh the same.
 
-    Hard false phrases, those with a high relevancy, count more (focal weight), since a single one of them hides the
-    right answer.
+    Hard false phrases, those with a high relevancy, count more (focal weight), since a single one
+    of them hides the right answer.
     """
     margin = image_BD @ text_PD.T - (image_BD @ canonical_CD.T).amax(dim=1, keepdim=True)
     logits = TEMPERATURE * margin
@@ -61,7 +62,8 @@ def relevancy_loss(
 
 
 def softmax_loss(image_BD: Tensor, text_PD: Tensor, target_BP: Tensor) -> Tensor:
-    """CLIP's image-to-text loss with several true phrases a crop; crops of nothing known are left out."""
+    """CLIP's image-to-text loss with several true phrases a crop; crops of nothing known are left
+    out."""
     total = target_BP.sum(dim=1, keepdim=True)
     share = target_BP / total.clamp(min=1e-6)
     log_p = functional.log_softmax(SOFTMAX_TEMPERATURE * image_BD @ text_PD.T, dim=1)
@@ -140,16 +142,23 @@ def main(
     learning_rate: float = 1.5e-3,
     seed: int = 0,
     threads: int = 2,
+    start_from: Path | None = None,
 ) -> None:
-    """Train wild-clip on the shards in ``views`` and write it to ``output_dir``."""
+    """Train wild-clip on the shards in ``views`` and write it to ``output_dir``.
+
+    ``start_from`` names earlier weights to go on from (a folder like ``output_dir``).
+    """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     phrases = vocabulary()
     parts = build_wild_clip(seed)
+    if start_from is not None:
+        parts.model.load_state_dict(load_file(start_from / WEIGHTS_NAME))
     model = parts.model.to(memory_format=torch.channels_last).train()
     tokens = parts.tokenizer([*phrases, *CANONICAL])
     stats = (torch.tensor(parts.mean).view(3, 1, 1), torch.tensor(parts.std).view(3, 1, 1))
-    data = batches(sorted(views.glob("views_*.npz")), phrases, batch, np.random.default_rng(seed))
+    paths = sorted(views.glob("views_*.safetensors"))
+    data = batches(paths, phrases, batch, np.random.default_rng(seed))
     console = Console()
     start = time.monotonic()
 

@@ -1,6 +1,7 @@
 """Outdoor light: one sun, a graded sky with soft clouds, and haze.
 
-Symbols: ``directions_N3`` unit vectors from the camera (world frame, z up); colours are linear RGB in 0-1.
+Symbols: ``directions_N3`` unit vectors from the camera (world frame, z up); colours are linear RGB
+in 0-1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Ray-cast triangle scenes with embree: colour, depth and instance maps.
 
-Symbols: N rays, V vertices, F faces, ``object_id`` the number a hit reports. World frame is right-handed, z up,
-metres; cameras are OpenGL (x right, y up, looking along -z). Colours are linear RGB until ``Picture.rgb``.
+Symbols: N rays, V vertices, F faces, ``object_id`` the number a hit reports. World frame is
+right-handed, z up, metres; cameras are OpenGL (x right, y up, looking along -z). Colours are linear
+RGB until ``Picture.rgb``.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Body:
     mirror: float = 0.0
     """Share of light reflected like a mirror at normal incidence (water 0.05)."""
     paint: Painter | None = None
-    """Optional function of hit points that gives albedo and object ids instead of the vertex colours."""
+    """Optional function of hit points that gives albedo and object ids instead of the vertex
+    colours."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ class RayScene:
 
 
 def pixel_rays(camera: Camera, offsets_P2: Floats) -> tuple[Floats, Floats]:
-    """Rays through every pixel at each sub-pixel offset: origins and unit directions, (P*H*W, 3)."""
+    """Rays through every pixel at each sub-pixel offset: origins and unit directions, (P*H*W,
+    3)."""
     rows, columns = np.mgrid[0 : camera.height, 0 : camera.width].astype(np.float32)
     x = (columns[None] + offsets_P2[:, 0, None, None] - camera.width / 2.0) / camera.focal_px
     y = -(rows[None] + offsets_P2[:, 1, None, None] - camera.height / 2.0) / camera.focal_px
@@ -174,7 +177,8 @@ def pixel_rays(camera: Camera, offsets_P2: Floats) -> tuple[Floats, Floats]:
 
 
 def render(scene: RayScene, camera: Camera, samples: int = 2, seed: int = 0) -> Picture:
-    """Render one view with ``samples`` x ``samples`` rays a pixel; depth and instances from pixel centres."""
+    """Render one view with ``samples`` x ``samples`` rays a pixel; depth and instances from pixel
+    centres."""
     steps = (np.arange(samples, dtype=np.float32) + 0.5) / samples
     offsets = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     origins, directions = pixel_rays(camera, offsets)

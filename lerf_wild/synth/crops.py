@@ -1,7 +1,8 @@
 """Labelled image crops at every scale of the pyramid, the training set of wild-clip.
 
-Symbols: B crops, P phrases of the vocabulary, S side of a crop in pixels. ``cover_BP`` is the share of a crop, weighted
-towards its middle, that shows objects a phrase holds of; ``target_BP`` turns it into how true the phrase is of the crop.
+Symbols: B crops, P phrases of the vocabulary, S side of a crop in pixels. ``cover_BP`` is the share
+of a crop, weighted towards its middle, that shows objects a phrase holds of; ``target_BP`` turns it
+into how true the phrase is of the crop.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ GRID = 24
 """Cells along a crop's side on which cover is counted."""
 THING_COVER = (0.06, 0.34)
 STUFF_COVER = (0.35, 0.85)
-"""Cover at which a phrase starts to be true of a crop, and at which it is wholly true. Things fill a square badly,
-ground and sky fill it well."""
+"""Cover at which a phrase starts to be true of a crop, and at which it is wholly true. Things fill
+a square badly, ground and sky fill it well."""
 MIDDLE_SIGMA = 0.28
 """Standard deviation, in crop sides, of the weight that favours the middle of a crop."""
 
@@ -53,7 +54,8 @@ def membership(view: LabelledView, vocabulary: Sequence[str]) -> NDArray[np.floa
 def draw_tiles(
     view: LabelledView, count: int, rng: np.random.Generator, near_objects: float = 0.75
 ) -> NDArray[np.float32]:
-    """Squares (left, top, side) in pixels, inside the picture; most of them on objects, at all scales."""
+    """Squares (left, top, side) in pixels, inside the picture; most of them on objects, at all
+    scales."""
     height, width = view.instances.shape
     low, high = np.log(TILE_RATIO[0]), np.log(TILE_RATIO[1])
     side = np.maximum(height * np.exp(rng.uniform(low, high, count)), 6.0)
@@ -74,8 +76,8 @@ def cut(view: LabelledView, tiles_B3: NDArray[np.float32]) -> tuple[Tensor, NDAr
     crops, ids = [], []
     steps = (np.arange(GRID) + 0.5) / GRID
     for left, top, side in tiles_B3:
-        x0, y0 = int(round(float(left))), int(round(float(top)))
-        size = max(int(round(float(side))), 4)
+        x0, y0 = round(float(left)), round(float(top))
+        size = max(round(float(side)), 4)
         patch = picture[None, :, y0 : y0 + size, x0 : x0 + size]
         crops.append(
             functional.interpolate(

@@ -41,8 +41,8 @@ PACK_SHARE = 0.3
 KIND_RING: dict[str, tuple[float, float]] = {"tree": (0.55, 1.0)}
 """Part of the place, as shares of its radius, where a kind stands; trees keep off the middle."""
 HEIGHT_RANGE_M: dict[str, tuple[float, float]] = {"tree": (2.0, 3.6), "plant": (0.35, 1.6)}
-"""Assets are scaled into these heights: young trees, so that crowns stay in view, and plants that a camera at six
-metres resolves."""
+"""Assets are scaled into these heights: young trees, so that crowns stay in view, and plants that a
+camera at six metres resolves."""
 ANY_HEIGHT_M = (0.3, 2.2)
 
 
@@ -106,7 +106,8 @@ def draw_names(rng: np.random.Generator) -> list[str]:
 
 
 def _shares(pool: Sequence[str]) -> NDArray[np.float64]:
-    """Chance of each name; individuals of the Infinigen pack share ``PACK_SHARE``, as many look alike."""
+    """Chance of each name; individuals of the Infinigen pack share ``PACK_SHARE``, as many look
+    alike."""
     packed = np.array([name in ENTRIES for name in pool])
     if packed.all() or not packed.any():
         return np.full(len(pool), 1.0 / len(pool))
@@ -139,7 +140,8 @@ def place_assets(
 def orbit_cameras(
     habitat: Habitat, count: int, rng: np.random.Generator, width: int, height: int
 ) -> list[Camera]:
-    """Cameras on a walk around the place: one turn at eye height and one higher, looking inwards."""
+    """Cameras on a walk around the place: one turn at eye height and one higher, looking
+    inwards."""
     cameras = []
     focal = 0.5 * height / np.tan(np.radians(27.0))
     for i in range(count):

@@ -1,4 +1,5 @@
-"""Write a habitat as a nerfstudio scene: images, exact depth, instance maps, labels and sparse points."""
+"""Write a habitat as a nerfstudio scene: images, exact depth, instance maps, labels and sparse
+points."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from lerf_wild.synth.terrain import STUFF, WATER_ID
 TEST_EVERY = 8
 """Every eighth view is held out."""
 LABEL_MIN_SHARE = 0.002
-"""An object is labelled in a view when it fills at least this share of the pixels (131 at 256x256)."""
+"""An object is labelled in a view when it fills at least this share of the pixels (131 at
+256x256)."""
 DEPTH_UNIT_M = 1e-3
 
 
@@ -38,11 +40,12 @@ def write_habitat(
 ) -> dict[str, Any]:
     """Render ``views`` pictures and write the scene; returns the content of ``scene.json``.
 
-    ``transforms.json`` is written last, so a folder that holds it is complete. The same seed gives the same bytes
-    for any number of workers.
+    ``transforms.json`` is written last, so a folder that holds it is complete. The same seed gives
+    the same bytes for any number of workers.
 
     Raises:
-        DatasetError: when fewer than 8 views are asked for or the folder already holds another scene.
+        DatasetError: when fewer than 8 views are asked for or the folder already holds another
+        scene.
     """
     _check_target(folder, views, size)
     width, height = size
@@ -76,8 +79,8 @@ def render_views(
     if workers <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         yield from map(_render_job, jobs)
         return
-    global _FORKED_JOBS
-    _FORKED_JOBS = jobs
+    # An embree tree can't be pickled: the workers inherit it by forking.
+    _FORKED_JOBS[:] = jobs
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         yield from pool.imap(_render_forked, range(len(jobs)))
 
@@ -98,7 +101,8 @@ def view_labels(habitat: Habitat, instances: NDArray[np.int32]) -> list[dict[str
 
 
 def label_phrases(habitat: Habitat) -> dict[int, tuple[str, ...]]:
-    """Catalogue phrases that hold of each object, wider kinds included: a fox is a carnivore too."""
+    """Catalogue phrases that hold of each object, wider kinds included: a fox is a carnivore
+    too."""
     known = known_phrases()
     phrases = {item.object_id: item.asset.phrases for item in habitat.items}
     phrases[WATER_ID] = STUFF[WATER_ID]

@@ -68,7 +68,8 @@ def with_synonyms(phrases: Iterable[str]) -> tuple[str, ...]:
 
 
 LOOSE_NOUNS = ("carnivore", "herbivore", "bird", "boulder", "rock", "animal")
-"""Kinds whose colour words are a matter of taste: "brown carnivore" is no safe "absent" where a bear stands."""
+"""Kinds whose colour words are a matter of taste: "brown carnivore" is no safe "absent" where a
+bear stands."""
 
 
 def surely_absent(known: Iterable[str], named: Iterable[str]) -> tuple[str, ...]:

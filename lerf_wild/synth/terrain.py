@@ -1,6 +1,7 @@
 """Ground of a habitat: uneven height field, painted materials, an optional pond.
 
-Symbols: ``xy_N2`` ground positions in metres, world frame z up; T texels along one side of the painted square.
+Symbols: ``xy_N2`` ground positions in metres, world frame z up; T texels along one side of the
+painted square.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class Waves:
 def make_waves(
     rng: np.random.Generator, shortest_m: float, longest_m: float, count: int = 16
 ) -> Waves:
-    """Random directions, wavelengths log-uniform between the bounds, amplitude falling with frequency."""
+    """Random directions, wavelengths log-uniform between the bounds, amplitude falling with
+    frequency."""
     length = np.exp(rng.uniform(np.log(shortest_m), np.log(longest_m), count))
     angle = rng.uniform(0.0, 2.0 * np.pi, count)
     vectors = (2.0 * np.pi / length)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -113,7 +115,8 @@ class Terrain:
     biome: str
 
     def height(self, xy_N2: Floats) -> Floats:
-        """Ground height in metres; hills rise only away from the middle, so cameras stay outside them."""
+        """Ground height in metres; hills rise only away from the middle, so cameras stay outside
+        them."""
         radius = np.linalg.norm(xy_N2, axis=1)
         rise = np.clip((radius - 10.0) / 40.0, 0.0, 1.0) ** 1.5
         height = self.bump_m * self.bumps(xy_N2) + self.hill_m * rise * (1.0 + self.hills(xy_N2))
@@ -155,7 +158,8 @@ def make_terrain(rng: np.random.Generator, biome: str | None = None) -> Terrain:
 
 
 def terrain_bodies(terrain: Terrain) -> list[Body]:
-    """Ground (and water) as bodies for the ray-caster: a fine square in the middle, coarser rings outside."""
+    """Ground (and water) as bodies for the ray-caster: a fine square in the middle, coarser rings
+    outside."""
     reach = np.concatenate([np.linspace(0, 13, 105), np.geomspace(13.5, FAR_M, 32)])
     axis = np.concatenate([-reach[:0:-1], reach]).astype(np.float32)
     ground_xy, faces = _grid(axis, axis)

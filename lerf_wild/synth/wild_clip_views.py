@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from lerf_wild.assets import catalogue
 from lerf_wild.assets.mesh import Asset
 from lerf_wild.render.raycast import Camera, look_at, render
-from lerf_wild.storage.atomic import atomic_path
+from lerf_wild.storage.atomic import write_bytes
 from lerf_wild.synth.crops import LabelledView
 from lerf_wild.synth.habitat import Habitat, make_habitat
 
@@ -41,9 +43,10 @@ class ViewShard:
 
 
 def grower(variants: int, seed: int) -> Callable[[str, np.random.Generator], Asset]:
-    """A grower that keeps ``variants`` of each asset and recolours and rescales them, which is much faster."""
+    """A grower that keeps ``variants`` of each asset and recolours and rescales them, which is much
+    faster."""
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def kept(name: str, variant: int) -> Asset:
         key = sum(ord(letter) * 31**i for i, letter in enumerate(name)) % 2**31
         return catalogue.grow(name, np.random.default_rng([seed, key, variant]))
@@ -73,7 +76,7 @@ def training_habitat(seed: int, grow: Callable[[str, np.random.Generator], Asset
 
 
 def training_cameras(habitat: Habitat, count: int, rng: np.random.Generator) -> list[Camera]:
-    """Cameras at all heights, distances and focal lengths, most of them looking at one of the objects."""
+    """Cameras at all heights, distances and focal lengths, each turned towards an object."""
     cameras = []
     while len(cameras) < count:
         item = habitat.items[rng.integers(len(habitat.items))]
@@ -105,18 +108,17 @@ def render_shard(habitat: Habitat, views: int) -> ViewShard:
 
 
 def save_shard(path: Path, shard: ViewShard) -> None:
-    """Write a shard; phrases are stored as one text line per id."""
-    lines = [f"{key}\t{';'.join(value)}" for key, value in shard.phrases.items()]
-    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, rgb=shard.rgb, instances=shard.instances, phrases=np.array(lines))
+    """Write a shard as safetensors, the phrases of the ids in its metadata."""
+    arrays = {"rgb": shard.rgb, "instances": shard.instances}
+    metadata = {str(key): ";".join(value) for key, value in shard.phrases.items()}
+    write_bytes(path, save(arrays, metadata))
 
 
 def load_shard(path: Path) -> ViewShard:
     """Read a shard that ``save_shard`` wrote."""
-    with np.load(path, allow_pickle=False) as data:
-        pairs = [str(line).split("\t") for line in data["phrases"]]
-        phrases = {int(key): tuple(value.split(";")) for key, value in pairs}
-        return ViewShard(data["rgb"], data["instances"], phrases)
+    with safe_open(path, "np") as stream:
+        phrases = {int(key): tuple(text.split(";")) for key, text in stream.metadata().items()}
+        return ViewShard(stream.get_tensor("rgb"), stream.get_tensor("instances"), phrases)
 
 
 def main(
@@ -131,7 +133,7 @@ def main(
     output_dir.mkdir(parents=True, exist_ok=True)
     grow = grower(variants, FIRST_SEED)
     for index in range(first, scenes, step):
-        path = output_dir / f"views_{index:05d}.npz"
+        path = output_dir / f"views_{index:05d}.safetensors"
         if not path.exists():
             save_shard(path, render_shard(training_habitat(FIRST_SEED + index, grow), views))
 
