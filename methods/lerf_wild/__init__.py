@@ -1,0 +1,1 @@
+"""The language field: nerfacto plus a field that tells where a phrase is, and at which size."""

@@ -1,0 +1,389 @@
+"""nerfacto with a language field: colours as before, and where phrases are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.rays import RayBundle, RaySamples
+from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.field_components.spatial_distortions import SceneContraction
+from nerfstudio.model_components.renderers import DepthRenderer
+from nerfstudio.models.nerfacto import NerfactoModel
+from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.viewer.viewer_elements import ViewerText
+from torch import Tensor, nn
+
+from lerf_wild.errors import EncoderError, LerfWildError, ModelFileError
+from lerf_wild.language.encoders import ImageTextEncoder
+from lerf_wild.language.relevancy import Query, make_query
+from lerf_wild.methods.lerf_wild.compositing import composite
+from lerf_wild.methods.lerf_wild.config import LerfWildModelConfig
+from lerf_wild.methods.lerf_wild.datamanager import TILE_ANGLE, image_angles
+from lerf_wild.methods.lerf_wild.field import (
+    GridSpec,
+    LanguageField,
+    render_linear,
+    safe_normalise,
+)
+from lerf_wild.methods.lerf_wild.hash_grid import use_fast_lookup
+from lerf_wild.methods.lerf_wild.perceptual import lazy_perceptual_metric
+from lerf_wild.methods.lerf_wild.scale_search import TopSamples, fold_query, log_spaced_sizes
+from lerf_wild.methods.lerf_wild.view_grid import (
+    GRID_CELLS,
+    counts_at,
+    enough_views,
+    views_per_cell,
+)
+from lerf_wild.methods.lerf_wild.view_query import answer_view, choose_sizes, relevancy_at
+
+RANGE_MEMORY = 0.98
+"""Share of the old value in the running range of tile sizes, a memory of some fifty steps."""
+
+
+class LerfWildModel(NerfactoModel):
+    """Nerfacto and a language field that is trained on, but never changes, its geometry."""
+
+    config: LerfWildModelConfig
+
+    def populate_modules(self) -> None:
+        """Builds nerfacto, the language field and the buffers that queries need."""
+        self.config.implementation = _implementation(self.config.implementation)
+        with lazy_perceptual_metric():
+            super().populate_modules()
+        self.renderer_expected_depth = _TappedDepth(method="expected")
+        if not (self.config.predict_normals or self.config.camera_optimizer.mode != "off"):
+            use_fast_lookup(self.field)
+            use_fast_lookup(self.proposal_networks)
+        self.language = _language_field(self.config)
+        self.register_buffer("basis_range", torch.tensor([-6.0, 2.0]))
+        self.register_buffer("size_range", torch.tensor([-6.0, 2.0]))
+        self.register_buffer("min_views", torch.tensor(0))
+        grid = torch.zeros(GRID_CELLS, GRID_CELLS, GRID_CELLS, dtype=torch.uint8)
+        self.register_buffer("view_counts", grid)
+        self._query: Query | None = None
+        self._batch_sizes: tuple[Query, Tensor] | None = None
+        self._encoder_source: Callable[[], ImageTextEncoder] | None = None
+        self.phrases_box = ViewerText(
+            "Phrases", "", cb_hook=self._on_phrases, hint="What to look for, separated by ;"
+        )
+        self.status_box = ViewerText("Status", "no phrases", disabled=True)
+
+    def prepare_language(self, cameras: Cameras) -> None:
+        """Takes from the training cameras what the field and its queries need to know of them."""
+        angle = image_angles(cameras)
+        # Tiles of 0.05 to 0.5 of the height, at a tenth of the scene's size to four times it.
+        sizes = torch.stack([0.05 * angle.min() * 0.1, 0.5 * angle.max() * 4.0])
+        self.basis_range.copy_(sizes.log2())
+        self.size_range.copy_(sizes.log2())
+        self.view_counts.copy_(views_per_cell(cameras, self.config.near_plane))
+        self.min_views.fill_(enough_views(self.config.min_views, len(cameras)))
+
+    def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
+        """nerfacto's parameter groups and `language`."""
+        groups = super().get_param_groups()
+        groups["language"] = list(self.language.parameters())
+        return groups
+
+    # Training.
+
+    def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Any]:
+        """nerfacto's outputs; in training also the rendered embeddings, else the answers."""
+        if not self.training:
+            outputs, samples = self._shade_collided(ray_bundle)
+            if self._query is not None:
+                outputs.update(self._batch_answers(outputs, samples, self._query))
+            return outputs
+        outputs = super().get_outputs(ray_bundle)
+        self.renderer_expected_depth.take()
+        if TILE_ANGLE in ray_bundle.metadata:
+            samples = outputs["ray_samples_list"][-1]
+            angle = ray_bundle.metadata[TILE_ANGLE]
+            outputs.update(self._embeddings(samples, outputs["weights_list"][-1], angle))
+        return outputs
+
+    def _embeddings(
+        self, samples: RaySamples, weights: Tensor, angle_R1: Tensor
+    ) -> dict[str, Tensor]:
+        """Rendered CLIP and DINO vectors; gradients reach the language field only."""
+        top = self._top(samples, weights.detach(), only_visible=False)
+        features = self.language.encode(top.positions_RK3)
+        sizes_RK = angle_R1 * self._top_distances(samples, weights)
+        self._follow_sizes(sizes_RK[:, 0])
+        hidden = self.language.clip_hidden(
+            self.language.clip_position_part(features),
+            self.language.clip_scale_part(sizes_RK, self.basis_range),
+        )
+        clip = render_linear(self.language.clip_head, hidden, top.weights_RK)
+        dino_hidden = self.language.dino_hidden(features)
+        dino = render_linear(self.language.dino_head, dino_hidden, top.weights_RK)
+        return {"clip": safe_normalise(clip.float()), "dino": dino.float()}
+
+    def get_loss_dict(
+        self, outputs: dict, batch: dict, metrics_dict: dict | None = None
+    ) -> dict[str, Tensor]:
+        """nerfacto's losses and, where the batch has targets, those of the language field."""
+        losses = super().get_loss_dict(outputs, batch, metrics_dict)
+        if "clip" in outputs and "clip" in batch:
+            valid = batch["clip_valid"].float()
+            cosine = (outputs["clip"] * safe_normalise(batch["clip"])).sum(dim=-1)
+            clip_loss = ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)
+            losses["clip_loss"] = self.config.clip_loss_mult * clip_loss
+            dino_loss = nn.functional.mse_loss(outputs["dino"], batch["dino"])
+            losses["dino_loss"] = self.config.dino_loss_mult * dino_loss
+        return losses
+
+    @torch.no_grad()
+    def _follow_sizes(self, sizes_R: Tensor) -> None:
+        """Keeps the running range of the tile sizes that the training rays meet at surfaces."""
+        quantiles = torch.tensor([0.02, 0.98], device=sizes_R.device)
+        seen = torch.quantile(sizes_R.float().clamp(min=1e-9).log2(), quantiles)
+        seen = seen.clamp(self.basis_range[0], self.basis_range[1])
+        self.size_range.lerp_(seen, 1 - RANGE_MEMORY)
+
+    def update_to_step(self, step: int) -> None:
+        """Brings the proposal sampler to the state it had after a step, so that a resume agrees."""
+        sampler = self.proposal_sampler
+        since, last = 0, 0
+        for past in range(step + 1):
+            if since > sampler.update_sched(last) or last < 10:
+                since = 0
+            last = past
+            since += 1
+        sampler._step, sampler._steps_since_update = last, since
+
+    # Geometry of rays.
+
+    def shade(self, rays: RayBundle) -> tuple[dict[str, Tensor], TopSamples]:
+        """nerfacto's outputs of rays and the samples that the language field needs of them."""
+        return self._shade_collided(self.collider(rays))
+
+    def top_samples(self, rays: RayBundle) -> TopSamples:
+        """The samples that the language field needs, without the colour network."""
+        with self._untouched_sampler():
+            samples, _, _ = self.proposal_sampler(self.collider(rays), self.density_fns)
+        density, _ = self.field.get_density(samples)
+        return self._top(samples, samples.get_weights(density).detach(), only_visible=True)
+
+    def _shade_collided(self, rays: RayBundle) -> tuple[dict[str, Any], TopSamples]:
+        with self._untouched_sampler():
+            outputs = super().get_outputs(rays)
+        weights, samples = self.renderer_expected_depth.take()
+        return outputs, self._top(samples, weights.detach(), only_visible=True)
+
+    def _top(self, samples: RaySamples, weights: Tensor, only_visible: bool) -> TopSamples:
+        top_RK, index_RK = self._heaviest(weights)
+        positions = samples.frustums.get_positions().detach()
+        chosen = positions.gather(1, index_RK[..., None].expand(-1, -1, 3))
+        chosen = self._contracted(chosen)
+        if only_visible:
+            top_RK = top_RK * (counts_at(self.view_counts, chosen) >= self.min_views)
+        return TopSamples(chosen, top_RK)
+
+    def _heaviest(self, weights_RS1: Tensor) -> tuple[Tensor, Tensor]:
+        count = min(self.config.num_language_samples, weights_RS1.shape[1])
+        return weights_RS1.detach()[..., 0].float().topk(count, dim=1)
+
+    def _top_distances(self, samples: RaySamples, weights: Tensor) -> Float[Tensor, "r k"]:
+        _, index_RK = self._heaviest(weights)
+        middle = (samples.frustums.starts + samples.frustums.ends)[..., 0] / 2
+        return middle.detach().gather(1, index_RK)
+
+    def _contracted(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Positions in nerf units to the [0, 1] cube of the hash grids."""
+        if self.config.disable_scene_contraction:
+            return SceneBox.get_normalized_positions(positions, self.scene_box.aabb).clamp(0, 1)
+        contract = SceneContraction(order=float("inf"))
+        return ((contract(positions) + 2.0) / 4.0).clamp(0, 1)
+
+    def _untouched_sampler(self) -> _KeptCounter:
+        return _KeptCounter(self.proposal_sampler)
+
+    # Queries.
+
+    @property
+    def query(self) -> Query | None:
+        """The query that views are rendered with, or None."""
+        return self._query
+
+    def attach_encoder(self, source: Callable[[], ImageTextEncoder]) -> None:
+        """Names where the encoder comes from; it is loaded when the first phrase needs it."""
+        self._encoder_source = source
+
+    def set_query(self, query: Query | None) -> None:
+        """Publishes a query, or none, in one step that a render thread can't see half of."""
+        if query is not None and query.embeddings_PD.shape[-1] != self.config.clip_dim:
+            raise EncoderError(
+                f"The query has {query.embeddings_PD.shape[-1]} dimensions, but this run was "
+                f"trained with {self.config.clip_dim} ({self.config.encoder_identity})."
+            )
+        self._query = None if query is None else query.to(self.device)
+
+    def set_phrases(self, phrases: Sequence[str]) -> None:
+        """Embeds and publishes phrases; none at all clears the query.
+
+        Raises QueryError for phrases that can't be used and EncoderError when the encoder of
+        the training can't be had.
+        """
+        if not phrases:
+            self.set_query(None)
+            return
+        if self._encoder_source is None:
+            raise EncoderError("This model has no encoder attached, so phrases can't be embedded.")
+        encoder = self._encoder_source()
+        trained_with = self.config.encoder_identity
+        if trained_with and encoder.identity != trained_with:
+            raise EncoderError(
+                f"This run was trained with {trained_with}, but the encoder is {encoder.identity}."
+                "\nMake the first one available, or train again."
+            )
+        self.set_query(make_query(phrases, encoder))
+
+    def _on_phrases(self, box: ViewerText) -> None:
+        phrases = split_phrases(box.value)
+        try:
+            self.set_phrases(phrases)
+            self.status_box.value = f"{len(phrases)} phrases" if phrases else "no phrases"
+        # Whatever the text does to a tokenizer, the render thread has to survive it.
+        except Exception as error:
+            self.status_box.value = str(error).splitlines()[0][:200]
+
+    def query_sizes(self) -> Float[Tensor, "s"]:
+        """Tile sizes that a query tries, in nerf units."""
+        return log_spaced_sizes(self.size_range, self.config.query_scales)
+
+    @torch.no_grad()
+    def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> dict[str, Tensor]:
+        """Renders a view; with a query also `relevancy_i` and `composited_i` for each phrase."""
+        query = self._query
+        if query is None:
+            return super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
+        try:
+            answer = answer_view(self, camera_ray_bundle, query)
+        except torch.OutOfMemoryError:
+            CONSOLE.print(
+                "The query needs more GPU memory than is free; showing colours alone. "
+                "Lower --pipeline.model.eval-num-rays-per-chunk."
+            )
+            torch.cuda.empty_cache()
+            return super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
+        return answer.outputs | _layers(answer.outputs["rgb"], answer.relevancy_HWP)
+
+    def _batch_answers(
+        self, outputs: dict[str, Tensor], samples: TopSamples, query: Query
+    ) -> dict[str, Tensor]:
+        """Answers for loose rays, as ns-export asks: sizes are chosen once, on the first batch."""
+        known = self._batch_sizes
+        if known is None or known[0] is not query:
+            known = (query, choose_sizes(self, next(iter(samples.chunks(4096))), query))
+            self._batch_sizes = known
+        folded = fold_query(query, self.language.clip_head)
+        relevancy = relevancy_at(self, samples, folded, self.query_sizes(), known[1])
+        return _layers(outputs["rgb"], relevancy)
+
+    @torch.no_grad()
+    def language_at(
+        self, points_N3: Float[Tensor, "n 3"], sizes_N: Float[Tensor, "n"]
+    ) -> Float[Tensor, "n d"]:
+        """Unit CLIP embeddings of points, with the tile size to look at, both in nerf units."""
+        features = self.language.encode(self._contracted(points_N3))
+        hidden = self.language.clip_hidden(
+            self.language.clip_position_part(features),
+            self.language.clip_scale_part(sizes_N, self.basis_range),
+        )
+        return safe_normalise(self.language.clip_head(hidden))
+
+    def get_image_metrics_and_images(
+        self, outputs: dict[str, Tensor], batch: dict[str, Tensor]
+    ) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """nerfacto's metrics, without LPIPS where its network can't be had."""
+        metrics, images = super().get_image_metrics_and_images(outputs, batch)
+        if metrics["lpips"] != metrics["lpips"]:
+            del metrics["lpips"]
+        images.update({name: outputs[name] for name in outputs if name.startswith("composited_")})
+        return metrics, images
+
+
+class _TappedDepth(DepthRenderer):
+    """The depth renderer, which also keeps what it was given: nerfacto doesn't return it."""
+
+    _seen: tuple[Tensor, RaySamples] | None = None
+
+    def forward(self, weights: Tensor, ray_samples: RaySamples, **kwargs: Any) -> Tensor:
+        self._seen = (weights, ray_samples)
+        return super().forward(weights, ray_samples, **kwargs)
+
+    def take(self) -> tuple[Tensor, RaySamples]:
+        """Hands out and forgets the weights and samples of the latest call."""
+        seen, self._seen = self._seen, None
+        assert seen is not None, "nothing was rendered"
+        return seen
+
+
+class _KeptCounter:
+    """Keeps rendering from shifting the steps at which proposal networks are trained."""
+
+    def __init__(self, sampler: Any) -> None:
+        self.sampler = sampler
+
+    def __enter__(self) -> None:
+        self.since = self.sampler._steps_since_update
+
+    def __exit__(self, *_: object) -> None:
+        self.sampler._steps_since_update = self.since
+
+
+def split_phrases(text: str | None) -> tuple[str, ...]:
+    """Splits "red fox; fallen log" into its phrases; empty ones drop out."""
+    return tuple(part.strip() for part in (text or "").split(";") if part.strip())
+
+
+def _layers(rgb: Tensor, relevancy: Float[Tensor, "*batch p"]) -> dict[str, Tensor]:
+    layers = {}
+    for index, one in enumerate(relevancy.split(1, dim=-1)):
+        layers[f"relevancy_{index}"] = one
+        layers[f"composited_{index}"] = composite(rgb, one)
+    return layers
+
+
+def _language_field(config: LerfWildModelConfig) -> LanguageField:
+    if config.clip_dim <= 0 or config.dino_dim <= 0:
+        raise ModelFileError(
+            "The model config has no encoder dimensions. They are filled in when training starts; "
+            "load the config.yml that the training wrote."
+        )
+    grids = tuple(
+        GridSpec(levels, low, high, config.language_log2_table, config.language_features)
+        for levels, low, high in zip(
+            config.language_levels,
+            config.language_min_resolutions,
+            config.language_max_resolutions,
+        )
+    )
+    return LanguageField(
+        grids=grids,
+        width=config.language_width,
+        hidden_layers=config.language_hidden_layers,
+        clip_dim=config.clip_dim,
+        dino_dim=config.dino_dim,
+        dino_width=config.dino_width,
+        implementation=config.implementation,
+    )
+
+
+def _implementation(wanted: str) -> str:
+    """Decides between tiny-cuda-nn and torch; their tables differ, so a run must keep its own."""
+    if wanted == "torch":
+        return wanted
+    from nerfstudio.utils.external import TCNN_EXISTS
+
+    has_tcnn = TCNN_EXISTS and torch.cuda.is_available()
+    if wanted == "tcnn" and not has_tcnn:
+        raise LerfWildError(
+            "This run or command asks for tiny-cuda-nn, which needs a CUDA GPU and the package.\n"
+            "To train here pass --pipeline.model.implementation torch."
+        )
+    return "tcnn" if has_tcnn else "torch"

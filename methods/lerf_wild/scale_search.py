@@ -1,0 +1,137 @@
+"""Answering phrases from rendered hidden vectors, over many tile sizes at once.
+
+Symbols: R rays, K samples a ray, W hidden width, D CLIP dimensions, Q = min(D, W + 1), P phrases,
+C canonical phrases, S scales.
+
+LERF renders D-dimensional embeddings at 30 scales for every pixel, twice. Here, with
+H = sum_i w_i h_i and A = sum_i w_i, the cosine of a phrase t with the rendered embedding is
+
+    t . (M H + b A) / |M H + b A|,    [M b] = Q S  (orthonormal Q)
+    = (Q^T t) . y / |y|,              y = S [H; A],
+
+which is exact and never forms a D-vector. The part of the network that sees the position is
+evaluated once for all scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lerf_wild.language.relevancy import Query, relevancy_from_cosines
+from lerf_wild.methods.lerf_wild.field import LanguageField, folded_head
+
+MIN_VISIBLE_WEIGHT = 0.05
+"""Rays of which less than this lies in well-seen places answer 0 to everything."""
+
+
+@dataclass(frozen=True)
+class TopSamples:
+    """The heaviest samples of each ray, all that the language field needs of a view."""
+
+    positions_RK3: Float[Tensor, "r k 3"]
+    """Contracted positions in [0, 1]."""
+    weights_RK: Float[Tensor, "r k"]
+    """Rendering weights, zero where too few training views see the place."""
+
+    def __len__(self) -> int:
+        return len(self.weights_RK)
+
+    def chunks(self, size: int) -> Iterable[TopSamples]:
+        """Yields the rays in order, at most `size` at a time."""
+        for positions, weights in zip(self.positions_RK3.split(size), self.weights_RK.split(size)):
+            yield TopSamples(positions, weights)
+
+
+def concatenate(parts: list[TopSamples]) -> TopSamples:
+    """Joins the samples of consecutive chunks of rays."""
+    return TopSamples(
+        torch.cat([part.positions_RK3 for part in parts]),
+        torch.cat([part.weights_RK for part in parts]),
+    )
+
+
+@dataclass(frozen=True)
+class FoldedQuery:
+    """A query with the last layer of the field folded into it."""
+
+    mixer_QW1: Float[Tensor, "q w1"]
+    phrases_PQ: Float[Tensor, "p q"]
+    canonical_CQ: Float[Tensor, "c q"]
+    temperature: float
+
+    def relevancy(
+        self, hidden_RW: Float[Tensor, "*batch w"], weight_R: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch p"]:
+        """Relevancy of rendered hidden vectors; 0 where hardly anything visible was hit."""
+        stacked = torch.cat([hidden_RW, weight_R[..., None]], dim=-1)
+        mixed = nn.functional.normalize(stacked @ self.mixer_QW1.T, dim=-1, eps=1e-12)
+        value = relevancy_from_cosines(
+            mixed @ self.phrases_PQ.T, mixed @ self.canonical_CQ.T, self.temperature
+        )
+        return value * (weight_R >= MIN_VISIBLE_WEIGHT)[..., None]
+
+
+def fold_query(query: Query, head: nn.Linear) -> FoldedQuery:
+    """Folds a linear CLIP head into the embeddings of a query."""
+    basis_DQ, mixer = folded_head(head)
+    query = query.to(basis_DQ.device)
+    return FoldedQuery(
+        mixer_QW1=mixer,
+        phrases_PQ=query.embeddings_PD.float() @ basis_DQ,
+        canonical_CQ=query.canonical_CD.float() @ basis_DQ,
+        temperature=query.temperature,
+    )
+
+
+def log_spaced_sizes(log2_range: Float[Tensor, "2"], count: int) -> Float[Tensor, "s"]:
+    """Tile sizes from the smallest to the largest, even in their logarithm (nerf units)."""
+    share = torch.linspace(0, 1, max(count, 1), device=log2_range.device)
+    return torch.exp2(log2_range[0] + share * (log2_range[1] - log2_range[0]))
+
+
+def relevancy_over_sizes(
+    field: LanguageField,
+    samples: TopSamples,
+    folded: FoldedQuery,
+    sizes_S: Float[Tensor, "s"],
+    log2_range: Float[Tensor, "2"],
+) -> Float[Tensor, "r s p"]:
+    """Relevancy of every ray at every tile size."""
+    position_part = field.clip_position_part(field.encode(samples.positions_RK3))
+    weights_R1K = samples.weights_RK[:, None, :]
+    weight_R = samples.weights_RK.sum(dim=-1)
+    found = []
+    for scale_part_W in field.clip_scale_part(sizes_S, log2_range):
+        hidden = field.clip_hidden(position_part, scale_part_W)
+        found.append(folded.relevancy((weights_R1K @ hidden)[:, 0], weight_R))
+    return torch.stack(found, dim=1)
+
+
+def best_sizes(
+    field: LanguageField,
+    samples: TopSamples,
+    folded: FoldedQuery,
+    sizes_S: Float[Tensor, "s"],
+    log2_range: Float[Tensor, "2"],
+    chunk: int,
+) -> tuple[Int[Tensor, "p"], Float[Tensor, "r s p"]]:
+    """Per phrase the scale of the highest relevancy over all rays, with all relevancies."""
+    parts = [
+        relevancy_over_sizes(field, part, folded, sizes_S, log2_range)
+        for part in samples.chunks(chunk)
+    ]
+    relevancy_RSP = torch.cat(parts)
+    return relevancy_RSP.amax(dim=0).argmax(dim=0), relevancy_RSP
+
+
+def at_own_size(
+    relevancy_RUP: Float[Tensor, "r u p"], index_P: Int[Tensor, "p"]
+) -> Float[Tensor, "r p"]:
+    """Picks each phrase's own scale."""
+    index = index_P.view(1, 1, -1).expand(len(relevancy_RUP), 1, -1)
+    return relevancy_RUP.gather(1, index)[:, 0]
