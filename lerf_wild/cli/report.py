@@ -48,7 +48,7 @@ def write_report(
 def surroundings(seed: int | None = None) -> dict[str, object]:
     """Returns the command, seed, versions and device of this process, as flat keys."""
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
         "seed": seed,
         "device": device_name(),
         "version_lerf_wild": __version__,
@@ -72,6 +72,13 @@ def device_name() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"cpu, {torch.get_num_threads()} threads, {platform.machine()}"
+
+
+def _command() -> str:
+    # Folders of the machine are left out, so that reports can be shared.
+    if sys.orig_argv[1:2] == ["-m"]:
+        return shlex.join(["python", "-m", *sys.orig_argv[2:]])
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _plain(value: object) -> object:
