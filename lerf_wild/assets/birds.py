@@ -1,4 +1,4 @@
-"""Standing birds: egret, raven, flamingo and mallard, as smooth bodies with bills, legs and feathers.
+"""Standing birds: egret, raven, flamingo and mallard; smooth bodies with bills, legs and feathers.
 
 Lengths are in units of the bird's height until the last step; nose along +x.
 """
@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lerf_wild.assets.coats import Skin, make_skin, over, ramp
-from lerf_wild.assets.mesh import Asset, Piece, finish, join
+from lerf_wild.assets.mesh import Asset, Colour, Piece, finish, join
 from lerf_wild.assets.noise import make_lattice
 from lerf_wild.assets.sdf import Bone, polygonise, surface_normals
 from lerf_wild.assets.shapes import blades, blob, rotation, tints, tube
 from lerf_wild.errors import AssetError
-
-Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -65,25 +63,38 @@ BUILDS: dict[str, BirdBuild] = {
         0.95, (-0.2, 0.5), (0.08, 0.58), 0.06, 0.1,
         ((0.1, 0.62), (0.21, 0.7), (0.19, 0.79), (0.16, 0.87), (0.22, 0.95)), (0.06, 0.032), 0.045,
         ((0.03, 0.0), (0.11, -0.015), (0.2, -0.03)), 0.021, 0.012, 0.14,
-        Plumage((244, 243, 240), (234, 234, 234), (244, 243, 240), (240, 180, 40), (232, 164, 30), (30, 28, 28)),
+        Plumage(
+            body=(244, 243, 240), wing=(234, 234, 234), head=(244, 243, 240),
+            bill=(240, 180, 40), bill_tip=(232, 164, 30), leg=(30, 28, 28),
+        ),
     ),
     "raven": BirdBuild(
         0.5, (-0.3, 0.48), (0.12, 0.6), 0.14, 0.21,
         ((0.2, 0.74), (0.26, 0.84), (0.3, 0.88)), (0.16, 0.13), 0.125,
         ((0.08, -0.01), (0.2, -0.01), (0.29, -0.06)), 0.055, 0.024, 0.42,
-        Plumage((24, 25, 32), (18, 19, 26), (26, 27, 36), (22, 22, 24), (16, 16, 18), (28, 26, 26)),
+        Plumage(
+            body=(24, 25, 32), wing=(18, 19, 26), head=(26, 27, 36),
+            bill=(22, 22, 24), bill_tip=(16, 16, 18), leg=(28, 26, 26),
+        ),
     ),
     "flamingo": BirdBuild(
         1.3, (-0.17, 0.5), (0.05, 0.55), 0.06, 0.095,
-        ((0.08, 0.57), (0.19, 0.62), (0.2, 0.72), (0.12, 0.82), (0.13, 0.92), (0.2, 0.96)), (0.05, 0.026),
-        0.038, ((0.02, -0.005), (0.065, -0.025), (0.085, -0.075)), 0.022, 0.0095, 0.1,
-        Plumage((240, 132, 148), (232, 96, 120), (244, 150, 160), (240, 190, 180), (26, 22, 24), (234, 120, 136)),
+        ((0.08, 0.57), (0.19, 0.62), (0.2, 0.72), (0.12, 0.82), (0.13, 0.92), (0.2, 0.96)),
+        (0.05, 0.026), 0.038, ((0.02, -0.005), (0.065, -0.025), (0.085, -0.075)),
+        0.022, 0.0095, 0.1,
+        Plumage(
+            body=(240, 132, 148), wing=(232, 96, 120), head=(244, 150, 160),
+            bill=(240, 190, 180), bill_tip=(26, 22, 24), leg=(234, 120, 136),
+        ),
     ),
     "mallard": BirdBuild(
         0.42, (-0.42, 0.4), (0.14, 0.42), 0.15, 0.225,
         ((0.26, 0.56), (0.32, 0.72), (0.36, 0.86)), (0.12, 0.085), 0.125,
         ((0.06, -0.03), (0.19, -0.06), (0.28, -0.07)), 0.055, 0.026, 0.2,
-        Plumage((176, 168, 160), (128, 108, 90), (18, 92, 56), (228, 190, 60), (214, 170, 50), (232, 120, 36)),
+        Plumage(
+            body=(176, 168, 160), wing=(128, 108, 90), head=(18, 92, 56),
+            bill=(228, 190, 60), bill_tip=(214, 170, 50), leg=(232, 120, 36),
+        ),
     ),
 }  # fmt: skip
 
@@ -97,7 +108,7 @@ def grow_bird(species: str, rng: np.random.Generator) -> Asset:
     if species not in BIRDS:
         raise AssetError(f"No bird is called {species!r}; known are {', '.join(BIRDS)}.")
     build = BUILDS[species]
-    tint = rng.normal(1.0, 0.03, 3)
+    tint = rng.normal(1.0, 0.012, 3) * rng.normal(1.0, 0.03)
     yaw = rng.uniform(-0.5, 0.5)
     pieces = [_body(species, build, yaw, rng), *_bill_and_eyes(build, yaw), *_legs(build, rng)]
     pieces += [_tail(species, build, rng)]

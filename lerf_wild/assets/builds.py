@@ -1,4 +1,4 @@
-"""Proportions of the quadruped species. All lengths are relative to the height of the withers (1)."""
+"""Proportions of the quadruped species; lengths are relative to the height of the withers (1)."""
 
 from __future__ import annotations
 
@@ -97,14 +97,16 @@ BUILDS: dict[str, Build] = {
         1.35, length=0.92, chest=0.27, waist=0.27, hip=0.27, width=0.78, neck_length=0.5,
         neck_pitch=44, neck_base=0.21, neck_top=0.14, skull=0.13, snout=0.3, snout_base=0.11,
         snout_tip=0.08, head_pitch=-40, ear_shape="long", ear_length=0.15, ear_width=0.08,
-        ear_tilt=18, thigh=0.15, knee=0.07, cannon=0.05, foot=0.06, tail_length=0.5, tail_base=0.035,
-        tail_middle=0.03, tail_tip=0.05, tail_pitch=-70, tail_curl=-6, fur=0.0, cell=0.031,
+        ear_tilt=18, thigh=0.15, knee=0.07, cannon=0.05, foot=0.06, tail_length=0.5,
+        tail_base=0.035,
+        tail_middle=0.03, tail_tip=0.05, tail_pitch=-70, tail_curl=-6, fur=0.0, cell=0.0335,
     ),
     "leopard": Build(
         0.68, length=1.2, chest=0.265, waist=0.225, hip=0.245, neck_length=0.24, neck_pitch=20,
         neck_base=0.19, neck_top=0.17, skull=0.185, snout=0.16, snout_base=0.12, snout_tip=0.085,
         ear_shape="round", ear_length=0.12, ear_width=0.14, ear_tilt=35, thigh=0.15, knee=0.095,
-        cannon=0.075, foot=0.09, tail_length=1.15, tail_pitch=-55, tail_curl=34, fur=0.004, cell=0.033,
+        cannon=0.075, foot=0.09, tail_length=1.15, tail_pitch=-55, tail_curl=34, fur=0.004,
+        cell=0.036,
     ),
     "rabbit": Build(
         0.22, length=0.72, chest=0.32, waist=0.4, hip=0.46, rump=0.16, width=0.82, neck_length=0.22,
@@ -124,7 +126,8 @@ BUILDS: dict[str, Build] = {
         1.4, length=1.12, chest=0.31, waist=0.325, hip=0.29, rump=-0.01, width=0.76,
         neck_length=0.36, neck_pitch=18, neck_base=0.25, neck_top=0.17, skull=0.15, snout=0.3,
         snout_base=0.13, snout_tip=0.1, head_pitch=-36, ear_shape="long", ear_length=0.18,
-        ear_width=0.11, ear_tilt=100, thigh=0.17, knee=0.08, cannon=0.06, foot=0.07, tail_length=0.7,
+        ear_width=0.11, ear_tilt=100, thigh=0.17, knee=0.08, cannon=0.06, foot=0.07,
+        tail_length=0.7,
         tail_base=0.035, tail_middle=0.025, tail_tip=0.05, tail_pitch=-80, tail_curl=-4, fur=0.0,
         cell=0.04,
     ),
@@ -150,7 +153,7 @@ FIXED = {
 
 
 def vary(build: Build, rng: np.random.Generator, spread: float = 0.1) -> Build:
-    """An individual: each proportion within ``spread``, angles within a few degrees, size within 10 %."""
+    """An individual: proportions within ``spread``, angles within 6 degrees, size within 10 %."""
     changes: dict[str, float] = {"withers_m": build.withers_m * rng.uniform(0.9, 1.1)}
     for item in fields(build):
         value = getattr(build, item.name)

@@ -17,6 +17,7 @@ from lerf_wild.assets.mesh import Asset, Piece, finish
 from lerf_wild.errors import AssetError
 
 Grower = Callable[[np.random.Generator], Asset]
+Maker = Callable[[np.random.Generator], list[Piece]]
 
 
 class Item(NamedTuple):
@@ -28,9 +29,8 @@ class Item(NamedTuple):
 
 
 def _grow_pieces(
-    make: Callable[[np.random.Generator], list[Piece]], name: str, kind: str, phrases: tuple[str, ...],
-    rng: np.random.Generator,
-) -> Asset:  # fmt: skip
+    make: Maker, name: str, kind: str, phrases: tuple[str, ...], rng: np.random.Generator
+) -> Asset:
     provenance = {"source": f"{make.__module__}.{make.__name__}"}
     return finish(make(rng), name, kind, phrases, provenance)
 
@@ -41,12 +41,7 @@ def _load(name: str, rng: np.random.Generator) -> Asset:
     return load_infinigen(name)
 
 
-def _still(
-    name: str,
-    kind: str,
-    phrases: tuple[str, ...],
-    make: Callable[[np.random.Generator], list[Piece]],
-) -> tuple[str, Item]:
+def _still(name: str, kind: str, phrases: tuple[str, ...], make: Maker) -> tuple[str, Item]:
     return name, Item(kind, phrases, partial(_grow_pieces, make, name, kind, phrases))
 
 

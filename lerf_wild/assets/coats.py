@@ -1,4 +1,4 @@
-"""Coat colours of the quadrupeds: masks over body parts, patterns over space, blended into sRGB colours.
+"""Coat colours of the quadrupeds: masks over body parts and patterns over space.
 
 Symbols: V vertices, B bones. Positions are in units of the withers height.
 """
@@ -86,7 +86,7 @@ def _plain(skin: Skin, colour: Sequence[float]) -> Floats:
 
 
 def _spots(skin: Skin, frequency: float, radius: float, jitter: float = 0.33) -> Floats:
-    """Distance-like field of one random dot a cell: 1 inside dots of the radius (share of a cell)."""
+    """1 inside dots, one at a random place in each cell; the radius is a share of a cell."""
     scaled = skin.points_V3 * frequency
     cell = np.floor(scaled)
     nearest = np.full(len(scaled), 9.0, np.float32)
@@ -106,7 +106,9 @@ def _fox(skin: Skin) -> Floats:
         colours, (168, 70, 20), ramp(skin.normals_V3[:, 2], 0.5, 1.0) * skin.part("body")
     )
     white = (240, 234, 224)
-    throat = skin.part("neck") * ramp(skin.normals_V3[:, 0] - skin.normals_V3[:, 2], 0.5, 1.0)
+    throat = skin.part("neck", "body") * ramp(
+        skin.normals_V3[:, 0] - 0.8 * skin.normals_V3[:, 2], 0.15, 0.5
+    )
     colours = over(colours, white, np.maximum(throat, skin.part("jaw")))
     cheeks = skin.part("snout") * ramp(-skin.normals_V3[:, 2], -0.35, 0.2)
     colours = over(colours, white, cheeks)
@@ -162,7 +164,7 @@ def _fawn(skin: Skin) -> Floats:
     colours = _plain(skin, (164, 100, 54))
     colours = over(colours, (226, 206, 178), skin.below(0.7) * skin.part("body", "jaw", "neck"))
     flank = skin.part("body", "hind_upper", "front_upper") * ramp(skin.normals_V3[:, 2], -0.35, 0.0)
-    colours = over(colours, (244, 236, 220), flank * _spots(skin, 6.6, 0.33, 0.25))
+    colours = over(colours, (244, 236, 220), flank * _spots(skin, 7.4, 0.36, 0.3))
     return over(colours, (60, 44, 38), skin.part("snout") * ramp(skin.along("snout"), 0.75, 0.95))
 
 
@@ -196,7 +198,7 @@ def _leopard(skin: Skin) -> Floats:
     colours = over(
         colours, (238, 226, 200), skin.below(0.6) * skin.part("body", "neck") + skin.part("jaw")
     )
-    rosettes = _spots(skin, 8.2, 0.42, 0.28) * skin.part(
+    rosettes = _spots(skin, 8.6, 0.5, 0.42) * skin.part(
         "body", "hind_upper", "front_upper", "neck", "tail"
     )
     colours = over(colours, (36, 26, 20), rosettes)

@@ -1,4 +1,4 @@
-"""Quadrupeds grown from a few proportions: bones, a smooth skin around them, a painted coat and ornaments."""
+"""Quadrupeds grown from a few proportions: bones, a smooth skin, a painted coat and ornaments."""
 
 from __future__ import annotations
 

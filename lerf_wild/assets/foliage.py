@@ -77,7 +77,8 @@ def bent_limb(
     heading = unit(np.asarray(direction_3, np.float64))
     points = [np.asarray(start_3, np.float64)]
     for _ in range(count - 1):
-        heading = unit(heading + rng.normal(0, plan.wobble, 3) + plan.rise * (level > 0) * UP)
+        wobble = rng.normal(0, plan.wobble * (0.55 if level == 0 else 1.0), 3)
+        heading = unit(heading + wobble + plan.rise * (level > 0) * UP)
         points.append(points[-1] + heading * length / (count - 1))
     radii = radius * np.linspace(1.0, 0.45 if level == 0 else 0.2, count)
     return Limb(np.array(points), radii, level)

@@ -16,7 +16,8 @@ from lerf_wild.errors import AssetError
 FOLDER = Path(__file__).parent / "infinigen"
 MAX_BYTES = 4 << 20
 MAX_FACES = 20_000
-# The bakes are dark, so that plain shading looks wet; this power of the 0-1 sRGB value brings outdoor brightness.
+# The bakes are dark, so that plain shading looks wet; this power of the 0-1 sRGB value brings
+# outdoor brightness.
 LIFT = 0.8
 
 
@@ -47,8 +48,8 @@ def _boulder(colour: str, height_m: float) -> Entry:
 
 ENTRIES: dict[str, Entry] = {
     "agave_1": Entry("plant", 0.6, ("agave", "plant")),
-    "bird_1": _bird("brown spotted", 0.45),
-    "bird_2": _bird("brown spotted", 0.4),
+    "bird_1": _bird("spotted brown", 0.45),
+    "bird_2": _bird("spotted brown", 0.4),
     "bird_5": _bird("dark brown", 0.4),
     "bird_6": _bird("purple", 0.5),
     "bird_7": _bird("dark grey", 0.4),
@@ -64,20 +65,20 @@ ENTRIES: dict[str, Entry] = {
     "boulder_9": _boulder("orange", 1.2),
     "boulder_10": _boulder("orange", 0.9),
     "carnivore_1": _carnivore("orange", 1.1),
-    "carnivore_2": _carnivore("orange", 1.1),
+    "carnivore_2": _carnivore("reddish brown", 1.1),
     "carnivore_5": _carnivore("spotted", 0.8),
-    "carnivore_6": _carnivore("grey", 0.8),
+    "carnivore_6": _carnivore("brown", 0.8),
     "carnivore_7": _carnivore("spotted", 0.85),
-    "carnivore_8": _carnivore("black", 0.9),
+    "carnivore_8": _carnivore("dark brown", 0.9),
     "carnivore_9": _carnivore("spotted", 1.1),
-    "carnivore_10": _carnivore("brown", 1.0),
-    "herbivore_1": _herbivore("black and white", 1.5),
+    "carnivore_10": _carnivore("reddish brown", 1.0),
+    "herbivore_1": _herbivore("dark brown", 1.5),
     "herbivore_2": _herbivore("horned", 1.5),
     "herbivore_5": _herbivore("horned", 1.7),
     "herbivore_6": _herbivore("long-necked", 1.8),
-    "herbivore_7": _herbivore("spotted", 1.1),
+    "herbivore_7": _herbivore("mottled", 1.1),
     "herbivore_8": _herbivore("horned", 1.4),
-    "herbivore_9": _herbivore("horned", 1.3),
+    "herbivore_9": _herbivore("mottled", 1.3),
     "veratrum_1": Entry("plant", 0.9, ("veratrum", "plant")),
 }
 
@@ -120,6 +121,7 @@ def read_coloured_glb(path: Path) -> Piece:
     try:
         mesh = trimesh.load(io.BytesIO(data), file_type="glb", force="mesh", process=False)
         vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+        coloured = mesh.visual.kind == "vertex"
         colours = np.asarray(mesh.visual.vertex_colors)
     except Exception as fault:
         raise AssetError(f"{path} is not a GLB of one mesh ({fault}); restore the file.") from fault
@@ -129,7 +131,7 @@ def read_coloured_glb(path: Path) -> Piece:
         )
     if not np.isfinite(vertices).all() or faces.min() < 0 or faces.max() >= len(vertices):
         raise AssetError(f"{path} holds vertices or faces out of range; restore the file.")
-    if colours.shape != (len(vertices), 4):
+    if not coloured or colours.shape != (len(vertices), 4):
         raise AssetError(
             f"{path} has no colour for each vertex; bake the textures to vertex colours."
         )

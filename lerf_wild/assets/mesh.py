@@ -1,7 +1,7 @@
 """The one mesh type of the asset library, and pure functions that move and recolour it.
 
-Symbols: V vertices, F faces. Asset frame: metres, z up, +x is where the nose points, the footprint is
-centred on the origin and the lowest vertex lies at z = 0. Colours are sRGB albedo, 0-255.
+Symbols: V vertices, F faces. Asset frame: metres, z up, +x is where the nose points, the footprint
+is centred on the origin and the lowest vertex lies at z = 0. Colours are sRGB albedo, 0-255.
 """
 
 from __future__ import annotations
@@ -80,16 +80,16 @@ def finish(
     """Join and normalise pieces (metres) into an Asset.
 
     Raises:
-        AssetError: when a vertex is not finite or nothing is left to show.
+        AssetError: when a vertex is not finite or no face has area.
     """
     piece = join(pieces)
     if not np.isfinite(piece.vertices_V3).all():
         raise AssetError(
             f"Asset {name!r} has vertices that are not finite; grow it with another seed."
         )
-    piece = normalise(piece)
-    if len(piece.faces_F3) == 0:
+    if not _has_area(piece.vertices_V3, piece.faces_F3).any():
         raise AssetError(f"Asset {name!r} has no faces with area; grow it with another seed.")
+    piece = normalise(piece)
     colours = np.clip(piece.colours_V3 + 0.5, 0, 255).astype(np.uint8)
     height = float(piece.vertices_V3[:, 2].max())
     return Asset(

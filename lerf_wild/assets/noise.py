@@ -18,7 +18,7 @@ def make_lattice(rng: np.random.Generator) -> Floats:
 
 
 def value_noise(lattice_LLL: Floats, points_N3: NDArray[np.floating]) -> Floats:
-    """Noise in [-1, 1] of period L: smoothstep-weighted values of the eight corners of each cell."""
+    """Noise in [-1, 1] of period L: the eight corners of each cell, weighted by smoothstep."""
     cell = np.floor(points_N3)
     fraction = (points_N3 - cell).astype(np.float32)
     weight = fraction * fraction * (3.0 - 2.0 * fraction)

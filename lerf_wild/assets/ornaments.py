@@ -154,7 +154,7 @@ def _bristles(build: Build, rng: np.random.Generator) -> Piece:
 
 
 def _mane(species: str, build: Build, frame: HeadFrame, rng: np.random.Generator) -> Piece:
-    """Hair along the crest of the neck: upright and striped (zebra) or falling to one side (horse)."""
+    """Hair along the crest of the neck: upright and striped (zebra) or fallen to a side (horse)."""
     count = 190
     share = rng.uniform(0.0, 1.0, count)
     low = neck_root(build)

@@ -1,4 +1,4 @@
-"""Bushes and small plants: shrub, berry bush, fern, flowers, reeds, cactus, mushrooms. Lengths are metres."""
+"""Bushes and small plants: shrubs, fern, flowers, reeds, cactus, mushrooms. Lengths are metres."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def _bush(rng: np.random.Generator, colour: Sequence[float], height: float) -> l
 
 
 def grow_fern(rng: np.random.Generator) -> list[Piece]:
-    """Arching fronds from one crown, each with two rows of leaflets that shorten towards the tip."""
+    """Arching fronds from one crown, each with two rows of leaflets that shorten outwards."""
     fronds = []
     for turn in np.arange(15) * 2.4 + rng.uniform(0, 6):
-        fronds.append(_frond(rng, turn, rng.uniform(0.6, 0.85), rng.uniform(0.95, 1.4)))
+        fronds.append(_frond(rng, turn, rng.uniform(0.75, 1.05), rng.uniform(0.95, 1.4)))
     return fronds
 
 
 def _frond(rng: np.random.Generator, turn_rad: float, length: float, lift_rad: float) -> Piece:
     share = np.linspace(0.0, 1.0, 9)
-    slope = lift_rad * (1.0 - 1.35 * share)
+    slope = lift_rad * (1.0 - 1.2 * share)
     step = np.stack(
         [np.cos(slope) * np.cos(turn_rad), np.cos(slope) * np.sin(turn_rad), np.sin(slope)], axis=1
     )
@@ -236,5 +236,5 @@ def _toadstool(
         turn = index * 2.4 + rng.normal(0, 0.15)
         place = np.array([level * np.cos(turn), level * np.sin(turn), np.sqrt(1 - level**2)])
         size = radius * rng.uniform(0.07, 0.12)
-        dots.append(blob(top + place * [radius, radius, 0.3 * height], size, (246, 242, 232), 1))
+        dots.append(blob(top + place * [radius, radius, 0.3 * height], size, (246, 242, 232), 0))
     return [stem, skirt, cap, *dots]

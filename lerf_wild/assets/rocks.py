@@ -1,4 +1,4 @@
-"""Rocks: icospheres cut by planes for facets, roughened by noise and coloured by slope or layer. Metres."""
+"""Rocks: icospheres cut by planes and roughened, coloured by slope or layer. Lengths are metres."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from lerf_wild.assets.mesh import Floats, Piece
 from lerf_wild.assets.noise import fractal, make_lattice
 from lerf_wild.assets.shapes import unit
 
-
-SANDS = np.float32([[190, 122, 78], [218, 178, 126], [160, 90, 58], [230, 204, 160]])
+SANDS = np.float32([[190, 118, 74], [156, 84, 54], [222, 182, 128], [236, 212, 170]])
 
 
 def grow_grey_rock(rng: np.random.Generator) -> list[Piece]:
@@ -51,11 +50,11 @@ def grow_sandstone(rng: np.random.Generator) -> list[Piece]:
     """A block of layered sandstone: ledges of red, tan and cream."""
     stone = _stone(rng, rng.uniform(0.55, 0.85))
     vertices = stone.vertices_V3.copy()
-    tilt = 10.0 * (vertices[:, 2] + 0.1 * vertices[:, 0] + 0.012 * stone.noise(2.5))
+    tilt = 12.0 * (vertices[:, 2] + 0.1 * vertices[:, 0] + 0.012 * stone.noise(2.5))
     layer = np.floor(tilt).astype(int)
     blend = np.clip((tilt - layer - 0.25) / 0.5, 0.0, 1.0)[:, None]
     widths = rng.uniform(0.86, 1.06, 16).astype(np.float32)[:, None]
-    palette = rng.permutation(16) % len(SANDS)
+    palette = 2 * (np.arange(16) % 2) + rng.integers(0, 2, 16)
     low, high = layer % 16, (layer + 1) % 16
     vertices[:, :2] *= widths[low] + blend * (widths[high] - widths[low])
     colours = SANDS[palette[low]] + blend * (SANDS[palette[high]] - SANDS[palette[low]])

@@ -1,8 +1,8 @@
 """Bodies from bones: a smooth union of tapered capsules, turned into triangles by marching cubes.
 
-Symbols: B bones, V vertices. A bone runs from ``start`` to ``end`` with a radius at each end; ``width``
-scales it sideways (y). Distances are approximate (exact on the surface of an unscaled capsule of constant
-radius), which is all that a zero crossing needs.
+Symbols: B bones, V vertices. A bone runs from ``start`` to ``end`` with a radius at each end;
+``width`` scales it sideways (y). Distances are approximate (exact for an unscaled capsule of
+constant radius), which is all that a zero crossing needs.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def polygonise(bones: Sequence[Bone], cell: float) -> tuple[Floats, NDArray[np.i
 def relaxed(
     vertices_V3: Floats, faces_F3: NDArray[np.int32], steps: int = 3
 ) -> tuple[Floats, NDArray[np.int32]]:
-    """Slide vertices along the surface towards their neighbours, which turns slivers into fair triangles."""
+    """Slide vertices along the surface towards their neighbours, so that slivers become fair."""
     source = np.concatenate([faces_F3[:, [0, 1, 2]], faces_F3[:, [1, 2, 0]]]).ravel()
     target = np.concatenate([faces_F3[:, [1, 2, 0]], faces_F3[:, [0, 1, 2]]]).ravel()
     degree = np.maximum(np.bincount(source, minlength=len(vertices_V3)), 1)[:, None]

@@ -1,7 +1,7 @@
 """Small building blocks: tubes, blobs and leaves, each a coloured Piece.
 
-Symbols: N points along a line, S sides of a tube, K leaves. Lengths are metres unless the caller works in
-other units; colours are sRGB floats in 0-255, one for the whole piece or one a row.
+Symbols: N points along a line, S sides of a tube, K leaves. Lengths are metres unless the caller
+works in other units; colours are sRGB floats in 0-255, one for the whole piece or one a row.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def leaves(
     upward_K3: NDArray[np.floating],
     droop: float = 0.15,
 ) -> Piece:
-    """Rhombic leaves of two triangles, folded along the midrib; the upper side faces ``upward_K3``."""
+    """Rhombic leaves of two triangles, folded at the midrib; the upper side faces ``upward_K3``."""
     count = len(bases_K3)
     along = unit(np.asarray(directions_K3))
     across = unit(np.cross(upward_K3, along) + 1e-9)
@@ -140,7 +140,7 @@ def disc(
     ring_colours_R3: NDArray[np.floating],
     sides: int = 16,
 ) -> Piece:
-    """A flat disc of R concentric rings facing ``axis_3``, one colour a ring from the centre outwards."""
+    """A flat disc of R concentric rings facing ``axis_3``, coloured from the centre outwards."""
     rings = len(ring_colours_R3)
     side, up = _frames(unit(np.asarray([axis_3], np.float64)))
     angles = np.arange(sides) * (2 * np.pi / sides)
@@ -155,7 +155,7 @@ def disc(
 def tints(
     rng: np.random.Generator, count: int, colour: Sequence[float], spread: float = 0.18
 ) -> Floats:
-    """Variations of a colour: brightness by ``spread``, each channel by a third of it, shape (count, 3)."""
+    """Variations of a colour, shape (count, 3): brightness by ``spread``, hue by a third of it."""
     bright = rng.normal(1.0, spread, (count, 1))
     channel = rng.normal(1.0, spread / 3, (count, 3))
     return np.clip(np.asarray(colour) * bright * channel, 4, 250).astype(np.float32)

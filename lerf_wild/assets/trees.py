@@ -105,9 +105,7 @@ def grow_oak(rng: np.random.Generator) -> list[Piece]:
     )
     crown = []
     for limb in limbs:
-        if limb.level == 0:
-            continue
-        size = height * rng.uniform(0.095, 0.13) * (1.15 if limb.level == 1 else 0.9)
+        size = height * rng.uniform(0.095, 0.13) * (0.9 if limb.level == 2 else 1.2)
         radii = size * np.array([1.15, 1.15, 0.85])
         shade = (74, 108, 44) if rng.uniform() < 0.5 else (86, 118, 46)
         crown.append(leaf_mass(rng, lattice, limb.points_N3[-1], radii, shade, 130, 0.24))
