@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from lerf_wild.language.encoders import (
     quiet_libraries,
     resize_square,
 )
+from lerf_wild.language.fused_resnet import fuse_resnet, is_modified_resnet
 
 TEXT_BATCH = 256
 """Phrases per pass; bounds the memory of long lists."""
@@ -124,12 +125,14 @@ class LocalClip:
     recipe: ClipRecipe
     weights: Path
     identity: str
-    notes: tuple[str, ...] = field(default=())
 
     def load(self, device: torch.device | str = "cpu", precision: str = "auto") -> OpenClipEncoder:
         """Builds the model and reads its weights; raises EncoderError when they don't fit."""
         model = build_clip(self.recipe.model_cfg)
         load_weights(model, self.weights)
+        model.eval().requires_grad_(False)
+        if is_modified_resnet(model.visual):
+            fuse_resnet(model.visual)
         return OpenClipEncoder(
             model,
             build_tokenizer(self.recipe),
