@@ -168,9 +168,10 @@ def _mane(species: str, build: Build, frame: HeadFrame, rng: np.random.Generator
         dark = np.cos(ZEBRA_WAVE * bases[:, 0] + 18.0 * np.maximum(bases[:, 2] - 1.0, 0.0)) > 0
         colours = np.where(dark[:, None], np.float32([30, 26, 26]), np.float32([226, 218, 204]))
         return blades(bases, bases + rise, np.full(count, 0.045), colours, 0.0, 1)
-    fall = np.stack([-0.12 * np.ones(count), 0.95 * radius, rng.uniform(-0.2, -0.1, count)], axis=1)
-    colours = tints(rng, count, (186, 176, 160), 0.1)
-    return blades(bases, bases + fall, np.full(count, 0.05), colours, 0.3)
+    down = rng.uniform(0.6, 1.3, count) * radius
+    fall = np.stack([-0.08 - 0.3 * down, 1.05 * radius, -down], axis=1)
+    colours = tints(rng, count, (158, 148, 136), 0.1)
+    return blades(bases, bases + fall, np.full(count, 0.06), colours, 0.3, 4)
 
 
 def _in_head(frame: HeadFrame, local_N3: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -81,7 +81,7 @@ def _frond(rng: np.random.Generator, turn_rad: float, length: float, lift_rad: f
     colours = tints(rng, len(along), (82, 140, 50), 0.1) * (0.85 + 0.3 * along)[:, None]
     upper = np.cross(heading, forward) * side[:, None]
     facing = unit(upper)
-    return join([stem, leaves(bases, heading, size, 0.36 * size, colours, facing, droop=0.1)])
+    return join([stem, leaves(bases, heading, size, 0.19 * size, colours, facing, droop=0.1)])
 
 
 def grow_yellow_flowers(rng: np.random.Generator) -> list[Piece]:

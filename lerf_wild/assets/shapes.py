@@ -147,7 +147,7 @@ def disc(
     circle = np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * up
     radii = radius * np.linspace(0.0, 1.0, rings)
     vertices = np.asarray(centre_3) + (radii[:, None, None] * circle[None]).reshape(-1, 3)
-    faces = _tube_faces(rings, sides)[: 2 * sides * (rings - 1)]
+    faces = _tube_faces(rings, sides)[: 2 * sides * (rings - 1), ::-1]
     colours = np.repeat(np.asarray(ring_colours_R3, np.float32), sides, axis=0)
     return Piece(vertices.astype(np.float32), faces, colours)
 
