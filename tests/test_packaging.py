@@ -55,6 +55,7 @@ def test_nerfstudio_starts_with_optional_libraries_missing(tmp_path):
     assert "can't be used" not in result.stdout
 
 
+@pytest.mark.slow
 def test_nerfstudio_starts_when_our_own_methods_are_broken(tmp_path):
     broken = "lerf_wild.methods.lerf_wild,lerf_wild.dataparsers.wild_nerfstudio"
     result = run_python("-c", START_WITHOUT_OPTIONAL_LIBRARIES, broken, cwd=tmp_path)
