@@ -8,14 +8,16 @@ B images, D channels, H, W pixels, h, w patches.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,7 +30,7 @@ from lerf_wild.language.encoders import (
     quiet_libraries,
 )
 from lerf_wild.language.open_clip_encoder import OpenClipEncoder
-from lerf_wild.language.wild_clip import locate_wild_clip
+from lerf_wild.language.registry import BUNDLED_MODEL, choose_encoder
 
 EMBEDDED = "embedded"
 DEFAULT_DINO = "facebook/dino-vits8"
@@ -178,11 +180,9 @@ def resize_to_multiple(
 
 
 def _choose_embedded(device: torch.device | str, precision: str) -> PatchChoice:
-    source = locate_wild_clip()
-    identity = f"trunk-{SHORT_SIDE_TRUNK}:{source.identity}"
-    return PatchChoice(
-        EMBEDDED, identity, lambda: TrunkEncoder(source.load(device, precision), identity)
-    )
+    choice = choose_encoder(BUNDLED_MODEL, device, precision)
+    identity = f"trunk-{SHORT_SIDE_TRUNK}:{choice.identity}"
+    return PatchChoice(EMBEDDED, identity, lambda: TrunkEncoder(choice.load(), identity))
 
 
 def _choose_dino(
@@ -215,16 +215,38 @@ def _dino_folder(name: str, local_only: bool) -> Path:
 def _load_dino(
     folder: Path, identity: str, device: torch.device | str, precision: str
 ) -> DinoEncoder:
-    with quiet_libraries():
+    with quiet_libraries(), _quiet_transformers():
         from transformers import AutoModel
 
         try:
-            model = AutoModel.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
+            model, report = AutoModel.from_pretrained(
+                folder,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
             raise EncoderError(
                 f"{folder}: transformers can't load this model ({reason})."
             ) from None
+    # The pooler, which DINO checkpoints lack, is not used; anything else would stay random.
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise EncoderError(
+            f"{folder}: weights are missing for {len(missing)} tensors, such as {missing[0]}."
+        )
     return DinoEncoder(model, identity, device, precision)
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

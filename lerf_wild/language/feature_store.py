@@ -8,6 +8,7 @@ files. Interrupted work goes on with the first missing image.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -209,16 +210,21 @@ class FeatureStore:
                 f"{mask_path}: mask of {mask_HW.shape[1]}x{mask_HW.shape[0]} pixels for an image "
                 f"of {image_3HW.shape[2]}x{image_3HW.shape[1]}. Sizes must agree."
             )
-        pyramid = encode_pyramid(image_3HW, mask_HW, self._encoder.load(), self.spec)
+        encoder, patch_encoder = self._loaded
+        pyramid = encode_pyramid(image_3HW, mask_HW, encoder, self.spec)
         tensors = {
             "tiles": pyramid.tiles,
             "valid": pyramid.valid,
             "size": torch.tensor(image_3HW.shape[1:], dtype=torch.int64),
         }
-        if self._patch_encoder is not None:
-            features_1Chw = self._patch_encoder.load().patch_features(image_3HW[None])
+        if patch_encoder is not None:
+            features_1Chw = patch_encoder.patch_features(image_3HW[None])
             tensors["patches"] = features_1Chw[0].to("cpu", torch.float16)
         return tensors
+
+    @functools.cached_property
+    def _loaded(self) -> tuple[ImageTextEncoder, PatchEncoder | None]:
+        return self._encoder.load(), self._patch_encoder and self._patch_encoder.load()
 
 
 class _Rate(ProgressColumn):

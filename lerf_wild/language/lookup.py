@@ -164,18 +164,6 @@ def blend(
     return features_RD.float(), total_R > MIN_WEIGHT
 
 
-def sample_patches(
-    patches_Dhw: Float[Tensor, "D h w"], pixel_xy_R2: Float[Tensor, "R 2"], height: int, width: int
-) -> Float[Tensor, "R D"]:
-    """Interpolates a patch-feature grid bilinearly at pixels of its height x width image."""
-    size_2 = torch.tensor([width, height], dtype=torch.float32, device=patches_Dhw.device)
-    grid_11R2 = (pixel_xy_R2.to(size_2) / size_2 * 2 - 1)[None, None]
-    sampled_1D1R = functional.grid_sample(
-        patches_Dhw.float()[None], grid_11R2, padding_mode="border", align_corners=False
-    )
-    return sampled_1D1R[0, :, 0].T
-
-
 def _level_corners(
     row_RF: Int[Tensor, "R 7"], xy_R2: Float[Tensor, "R 2"]
 ) -> tuple[Int[Tensor, "R 4"], Float[Tensor, "R 4"]]:

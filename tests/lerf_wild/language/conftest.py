@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -58,3 +61,40 @@ class CountingSource:
     def load(self) -> FakeEncoder | FakePatchEncoder:
         self.loads += 1
         return self.encoder
+
+
+@pytest.fixture
+def fake_encoder() -> FakeEncoder:
+    return FakeEncoder()
+
+
+@pytest.fixture
+def encoder_source(fake_encoder: FakeEncoder) -> CountingSource:
+    return CountingSource(fake_encoder)
+
+
+@pytest.fixture
+def patch_source() -> CountingSource:
+    return CountingSource(FakePatchEncoder(), "fake-patches@1")
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def wild_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the bundled one, with an untrained model."""
+    from safetensors.torch import save_file
+
+    from lerf_wild.language import wild_clip
+
+    folder = tmp_path_factory.mktemp("wild_clip")
+    parts = wild_clip.build_wild_clip(seed=0)
+    weights = {name: value.half() for name, value in parts.model.state_dict().items()}
+    save_file(weights, folder / wild_clip.WEIGHTS_NAME)
+    (folder / wild_clip.CONFIG_NAME).write_text(json.dumps(wild_clip.architecture()))
+    vocabulary = {"phrases": ["red fox", "oak"], "canonical": ["object"]}
+    (folder / wild_clip.VOCABULARY_NAME).write_text(json.dumps(vocabulary))
+    return folder
