@@ -12,6 +12,7 @@ second is CLIP's image-to-text softmax over the whole vocabulary, which keeps ph
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,11 +36,12 @@ from lerf_wild.language.wild_clip import (
 from lerf_wild.storage.atomic import write_bytes, write_json
 from lerf_wild.synth.crops import augment, cut, draw_tiles, membership, targets
 from lerf_wild.synth.taxonomy import CANONICAL, vocabulary
-from lerf_wild.synth.wild_clip_views import load_shard
+from lerf_wild.synth.wild_clip_views import ViewShard, load_shard
 
 VIEWS_PER_BATCH = 16
 SOFTMAX_TEMPERATURE = 14.0
 EMA_DECAY = 0.998
+RESCAN_EVERY = 100
 
 
 def relevancy_loss(
@@ -72,15 +74,22 @@ def softmax_loss(image_BD: Tensor, text_PD: Tensor, target_BP: Tensor) -> Tensor
 
 
 def batches(
-    paths: Sequence[Path], phrases: Sequence[str], batch: int, rng: np.random.Generator
+    folder: Path, phrases: Sequence[str], batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless crops (B, 3, S, S) in 0-1 with their targets (B, P), a few views a batch."""
-    shards = [load_shard(path) for path in paths]
+    """Endless crops (B, 3, S, S) in 0-1 with their targets (B, P), a few views a batch.
+
+    The folder is looked at again now and then, so training can start while views are rendered.
+    """
+    shards: dict[Path, ViewShard] = {}
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    while True:
+    for index in itertools.count():
+        if index % RESCAN_EVERY == 0:
+            found = sorted(folder.glob("views_*.safetensors"))
+            shards |= {path: load_shard(path) for path in found if path not in shards}
+            pool = list(shards.values())
         crops, truths = [], []
         for _ in range(VIEWS_PER_BATCH):
-            shard = shards[rng.integers(len(shards))]
+            shard = pool[rng.integers(len(pool))]
             view = shard.view(int(rng.integers(len(shard.rgb))))
             pixels, ids = cut(view, draw_tiles(view, batch // VIEWS_PER_BATCH, rng))
             crops.append(pixels)
@@ -157,8 +166,7 @@ def main(
     model = parts.model.to(memory_format=torch.channels_last).train()
     tokens = parts.tokenizer([*phrases, *CANONICAL])
     stats = (torch.tensor(parts.mean).view(3, 1, 1), torch.tensor(parts.std).view(3, 1, 1))
-    paths = sorted(views.glob("views_*.safetensors"))
-    data = batches(paths, phrases, batch, np.random.default_rng(seed))
+    data = batches(views, phrases, batch, np.random.default_rng(seed))
     console = Console()
     start = time.monotonic()
 

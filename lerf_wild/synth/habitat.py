@@ -101,11 +101,11 @@ def draw_names(rng: np.random.Generator) -> list[str]:
     for kind, (low, high) in KIND_COUNTS.items():
         pool = [name for name, entry in catalogue.CATALOGUE.items() if entry.kind == kind]
         count = min(int(rng.integers(low, high + 1)), len(pool))
-        names += [str(n) for n in rng.choice(pool, count, replace=False, p=_shares(pool))]
+        names += [str(n) for n in rng.choice(pool, count, replace=False, p=name_shares(pool))]
     return names
 
 
-def _shares(pool: Sequence[str]) -> NDArray[np.float64]:
+def name_shares(pool: Sequence[str]) -> NDArray[np.float64]:
     """Chance of each name; individuals of the Infinigen pack share ``PACK_SHARE``, as many look
     alike."""
     packed = np.array([name in ENTRIES for name in pool])

@@ -21,7 +21,7 @@ from lerf_wild.assets.mesh import Asset
 from lerf_wild.render.raycast import Camera, look_at, render
 from lerf_wild.storage.atomic import write_bytes
 from lerf_wild.synth.crops import LabelledView
-from lerf_wild.synth.habitat import Habitat, make_habitat
+from lerf_wild.synth.habitat import Habitat, make_habitat, name_shares
 
 FIRST_SEED = 1_000_000
 VIEW_PX = 256
@@ -68,10 +68,11 @@ def vary(asset: Asset, rng: np.random.Generator) -> Asset:
 
 
 def training_habitat(seed: int, grow: Callable[[str, np.random.Generator], Asset]) -> Habitat:
-    """A habitat whose assets are drawn evenly from the whole catalogue."""
+    """A habitat whose assets are drawn from the whole catalogue."""
     rng = np.random.default_rng([seed, 5])
     pool = [name for name in catalogue.CATALOGUE if name not in INFINIGEN_HELD_OUT]
-    names = [str(name) for name in rng.choice(pool, int(rng.integers(10, 22)), replace=False)]
+    count = int(rng.integers(10, 22))
+    names = [str(n) for n in rng.choice(pool, count, replace=False, p=name_shares(pool))]
     return make_habitat(seed, names=names, grow=grow)
 
 
@@ -125,7 +126,7 @@ def main(
     output_dir: Path,
     scenes: int = 300,
     views: int = 12,
-    variants: int = 6,
+    variants: int = 16,
     first: int = 0,
     step: int = 1,
 ) -> None:
