@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from open_clip.model import CLIP
 from rich.console import Console
-from safetensors.torch import load_file, save
-from torch import Tensor
+from safetensors.torch import save
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lerf_wild.language.relevancy import TEMPERATURE
@@ -42,6 +43,15 @@ VIEWS_PER_BATCH = 16
 SOFTMAX_TEMPERATURE = 14.0
 EMA_DECAY = 0.998
 RESCAN_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train; whichever of steps and minutes ends first."""
+
+    steps: int
+    minutes: float
+    learning_rate: float
 
 
 def relevancy_loss(
@@ -98,39 +108,53 @@ def batches(
 
 
 def train(
-    model: CLIP,
-    tokens_PL: Tensor,
+    visual: nn.Module,
+    phrase_vectors: nn.Parameter,
     data: Iterator[tuple[Tensor, Tensor]],
     stats: tuple[Tensor, Tensor],
-    steps: int,
-    minutes: float,
-    learning_rate: float,
-    report,
+    budget: Budget,
+    report: Callable[[int, float, dict[str, float]], None],
 ) -> dict[str, Tensor]:
-    """Optimise for ``steps`` or ``minutes``, whichever ends first; returns the averaged weights.
+    """Optimise the image tower and the phrase vectors; returns the tower's averaged weights.
 
-    ``tokens_PL`` holds the vocabulary and, last, the canonical phrases.
+    ``phrase_vectors`` (P + C, D) holds the vocabulary and, last, the canonical phrases.
     """
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
-    average = {name: value.clone() for name, value in model.state_dict().items()}
+    decay = [p for p in visual.parameters() if p.ndim > 1]
+    plain = [p for p in visual.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decay, "weight_decay": 0.05},
+        {"params": [*plain, phrase_vectors], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=budget.learning_rate, betas=(0.9, 0.98))
+    average = {name: value.clone() for name, value in visual.state_dict().items()}
     start = time.monotonic()
-    for step in range(steps):
-        spent = max(step / steps, (time.monotonic() - start) / (60.0 * minutes))
+    for step in range(budget.steps):
+        spent = max(step / budget.steps, (time.monotonic() - start) / (60.0 * budget.minutes))
         if spent >= 1.0:
             break
+        rate = min(1.0, (step + 1) / 60) * 0.5 * (1 + np.cos(np.pi * spent))
         for group in optimiser.param_groups:
-            group["lr"] = (
-                learning_rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * spent))
-            )
-        crops, target = next(data)
-        loss = _step(model, optimiser, crops, target, tokens_PL, stats)
-        _update_average(average, model, min(EMA_DECAY, (step + 1) / (step + 10)))
+            group["lr"] = budget.learning_rate * rate
+        loss = _step(visual, phrase_vectors, optimiser, next(data), stats)
+        _update_average(average, visual, min(EMA_DECAY, (step + 1) / (step + 10)))
         if step % 50 == 0:
             report(step, spent, loss)
     return average
+
+
+def fit_text_tower(model: CLIP, tokens_PL: Tensor, goal_PD: Tensor, steps: int) -> float:
+    """Fit the text tower to unit phrase vectors; returns the worst cosine reached."""
+    tower = [p for name, p in model.named_parameters() if not name.startswith("visual.")]
+    optimiser = torch.optim.AdamW(tower, lr=2e-3, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
+    for _ in range(steps):
+        text_PD = functional.normalize(model.encode_text(tokens_PL), dim=-1)
+        cosine_P = (text_PD * goal_PD).sum(dim=-1)
+        optimiser.zero_grad(set_to_none=True)
+        (1.0 - cosine_P).mean().backward()
+        optimiser.step()
+        schedule.step()
+    return cosine_P.min().item()
 
 
 def save_model(weights: dict[str, Tensor], phrases: Sequence[str], folder: Path) -> None:
@@ -151,54 +175,65 @@ def main(
     learning_rate: float = 1.5e-3,
     seed: int = 0,
     threads: int = 2,
-    start_from: Path | None = None,
+    text_steps: int = 1200,
 ) -> None:
-    """Train wild-clip on the shards in ``views`` and write it to ``output_dir``.
-
-    ``start_from`` names earlier weights to go on from (a folder like ``output_dir``).
-    """
+    """Train wild-clip on the shards in ``views`` and write it to ``output_dir``."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     phrases = vocabulary()
     parts = build_wild_clip(seed)
-    if start_from is not None:
-        parts.model.load_state_dict(load_file(start_from / WEIGHTS_NAME))
-    model = parts.model.to(memory_format=torch.channels_last).train()
-    tokens = parts.tokenizer([*phrases, *CANONICAL])
+    model = parts.model.train()
+    visual = model.visual.to(memory_format=torch.channels_last)
     stats = (torch.tensor(parts.mean).view(3, 1, 1), torch.tensor(parts.std).view(3, 1, 1))
     data = batches(views, phrases, batch, np.random.default_rng(seed))
-    console = Console()
-    start = time.monotonic()
+    size = len(phrases) + len(CANONICAL)
+    vectors = nn.Parameter(torch.randn(size, architecture()["model_cfg"]["embed_dim"]))
+    report = _printer(batch)
+    weights = train(visual, vectors, data, stats, Budget(steps, minutes, learning_rate), report)
+    visual.load_state_dict(weights)
+    tokens = parts.tokenizer([*phrases, *CANONICAL])
+    goal = functional.normalize(vectors.detach(), dim=-1)
+    worst = fit_text_tower(model, tokens, goal, text_steps)
+    Console().print(f"text tower: worst cosine to its phrase vector {worst:.4f}")
+    save_model(model.state_dict(), phrases, output_dir)
+
+
+def _printer(batch: int) -> Callable[[int, float, dict[str, float]], None]:
+    console, start = Console(), time.monotonic()
 
     def report(step: int, spent: float, loss: dict[str, float]) -> None:
         rate = (step + 1) * batch / (time.monotonic() - start)
         values = "  ".join(f"{name} {value:.3f}" for name, value in loss.items())
         console.print(f"step {step:5d}  {spent:4.0%}  {values}  {rate:.0f} crops/s")
-        if step % 500 == 0:
-            save_model(model.state_dict(), phrases, output_dir)
 
-    weights = train(model, tokens, data, stats, steps, minutes, learning_rate, report)
-    save_model(weights, phrases, output_dir)
+    return report
 
 
-def _step(model, optimiser, crops, target, tokens_PL, stats) -> dict[str, float]:
+def _step(
+    visual: nn.Module,
+    phrase_vectors: nn.Parameter,
+    optimiser: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    stats: tuple[Tensor, Tensor],
+) -> dict[str, float]:
+    crops, target_BP = batch
     image = ((crops - stats[0]) / stats[1]).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
-        features = model.encode_image(image)
+        features = visual(image)
     image_BD = functional.normalize(features.float(), dim=-1)
-    text = functional.normalize(model.encode_text(tokens_PL), dim=-1)
-    phrases_PD, canonical_CD = text[: target.shape[1]], text[target.shape[1] :]
-    relevance = relevancy_loss(image_BD, phrases_PD, canonical_CD, target)
-    contrast = softmax_loss(image_BD, phrases_PD, target)
+    text = functional.normalize(phrase_vectors, dim=-1)
+    phrases_PD, canonical_CD = text[: target_BP.shape[1]], text[target_BP.shape[1] :]
+    relevance = relevancy_loss(image_BD, phrases_PD, canonical_CD, target_BP)
+    contrast = softmax_loss(image_BD, phrases_PD, target_BP)
     optimiser.zero_grad(set_to_none=True)
     (relevance + 0.5 * contrast).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(visual.parameters(), 1.0)
     optimiser.step()
     return {"relevancy": relevance.item(), "softmax": contrast.item()}
 
 
 @torch.no_grad()
-def _update_average(average: dict[str, Tensor], model: CLIP, decay: float) -> None:
+def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
     for name, value in model.state_dict().items():
         if value.is_floating_point():
             average[name].lerp_(value, 1.0 - decay)
