@@ -19,6 +19,13 @@ from lerf_wild import __version__
 from lerf_wild.errors import LerfWildError
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("lerf_wild.cli.demo:demo", "habitat, training, phrases, clouds, pictures, report"),
+    "synth habitat": ("lerf_wild.cli.synth_habitat:synth_habitat", "make a habitat as a scene"),
+    "query": ("lerf_wild.cli.query:query", "is a phrase there, where, and how large"),
+    "export": ("lerf_wild.cli.export:export", "point cloud with a relevancy a phrase"),
+    "eval": ("lerf_wild.cli.evaluate:evaluate", "PSNR, localisation, mIoU, existence"),
+    "render": ("lerf_wild.cli.render:render", "pictures or video with the relevancy laid over"),
+    "view": ("lerf_wild.cli.view:view", "the viewer, on loopback"),
     "doctor": ("lerf_wild.cli.doctor:doctor", "what is installed, what is missing, how to get it"),
 }
 """Command words -> ("module:function", what it does in a few words)."""

@@ -1,0 +1,111 @@
+"""From scored points to an answer for each phrase: is it there, where, and how large.
+
+N points, P phrases. Positions and lengths are in the world frame; metres where the capture has a
+metric scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Float
+
+from lerf_wild.cli.runs import Run
+from lerf_wild.cli.sampling import ScoredScene
+from lerf_wild.language.regions import FoundRegion, find_regions
+from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
+
+TOP_SHARE = 2e-4
+"""Share of the points, the most relevant ones, whose mean is the score of a phrase: a single stray
+point must not make a phrase present."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """An upright box around the most relevant thing."""
+
+    centre: tuple[float, ...]
+    size: tuple[float, ...]
+    """Lengths along its own axes, the third one upright."""
+    wxyz: tuple[float, ...]
+    """Rotation from its own axes to the world's."""
+    yaw_rad: float
+    """Angle about z from the world's x axis to the box's longer horizontal one."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of one phrase."""
+
+    phrase: str
+    present: bool
+    score: float
+    """0 to 1; present above the frozen threshold."""
+    scale: float
+    """Size at which it was found."""
+    position: tuple[float, ...]
+    """The most relevant point."""
+    box: Box | None
+    """None for a phrase that is not there."""
+    regions: int
+    """Number of separate things found."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns the answer as JSON values."""
+        return asdict(self)
+
+
+def scene_scores(relevancy_NP: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "P"]:
+    """Returns one score a phrase: the mean over the most relevant TOP_SHARE of the points."""
+    count = max(1, round(TOP_SHARE * len(relevancy_NP)))
+    top_NP = np.partition(relevancy_NP, len(relevancy_NP) - count, axis=0)[-count:]
+    return top_NP.mean(axis=0)
+
+
+def answers(run: Run, found: ScoredScene) -> list[Answer]:
+    """Returns an answer for each phrase of a sampled scene."""
+    scores_P = scene_scores(found.points.relevancy_NP)
+    return [_answer(run, found, index, float(score)) for index, score in enumerate(scores_P)]
+
+
+def _answer(run: Run, found: ScoredScene, index: int, score: float) -> Answer:
+    points_N3, scores_N = found.points.positions_N3, found.points.relevancy_NP[:, index]
+    size = float(found.size_P[index])
+    present = score > EXISTENCE_RELEVANCY
+    # Boxes are upright in the nerf frame, whose z points up whatever the capture's own axes are.
+    regions = find_regions(points_N3, scores_N, size) if present else []
+    peak_3 = np.asarray(regions[0].peak if regions else points_N3[int(np.argmax(scores_N))])
+    return Answer(
+        phrase=found.phrases[index],
+        present=present,
+        score=score,
+        scale=size * run.length_per_nerf,
+        position=_triple(_lengths(run, run.to_world(peak_3[None])[0])),
+        box=_box(run, regions[0]) if regions else None,
+        regions=len(regions),
+    )
+
+
+def _box(run: Run, region: FoundRegion) -> Box:
+    cos, sin = np.cos(region.box.yaw_rad), np.sin(region.box.yaw_rad)
+    axes_33 = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    world_33 = run.directions_to_world(axes_33)
+    x, y, z, w = roma.rotmat_to_unitquat(torch.from_numpy(world_33.T.copy())).tolist()
+    centre_3 = run.to_world(np.asarray(region.box.centre)[None])[0]
+    return Box(
+        centre=_triple(_lengths(run, centre_3)),
+        size=_triple(np.asarray(region.box.size) * run.length_per_nerf),
+        wxyz=(w, x, y, z),
+        yaw_rad=float(np.arctan2(world_33[0, 1], world_33[0, 0])),
+    )
+
+
+def _lengths(run: Run, position_3: np.ndarray) -> np.ndarray:
+    return position_3 * (run.meters_per_unit or 1.0)
+
+
+def _triple(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

@@ -1,0 +1,99 @@
+"""`lerf-wild query`: is a phrase there, where, and how large."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lerf_wild.cli.answers import Answer, answers
+from lerf_wild.cli.progress import counting
+from lerf_wild.cli.report import JsonFile, write_report
+from lerf_wild.cli.runs import Run, open_run, read_phrases
+from lerf_wild.language.relevancy import CANONICAL_PHRASES
+from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
+
+
+def query(
+    load_config: Path,
+    phrases: tuple[str, ...] = (),
+    phrases_file: Path | None = None,
+    canonical: tuple[str, ...] = CANONICAL_PHRASES,
+    num_points: int = 100_000,
+    seed: int = 0,
+    data: Path | None = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Says of each phrase whether it is in the scene, and where, as a table.
+
+    Args:
+        load_config: The run's config.yml.
+        phrases: What to look for, 1 to 200 phrases.
+        phrases_file: A text with one phrase a line, or a JSON list, read after --phrases.
+        canonical: The phrases that a phrase has to beat.
+        num_points: Surface points that are asked, spread over all training views.
+        seed: What decides the points.
+        data: Where the capture is now, if it has been moved.
+        json_file: Where to write the answers as JSON.
+    """
+    wanted = read_phrases(phrases, phrases_file)
+    console = Console()
+    run = open_run(load_config, data)
+    found = ask(console, run, wanted, canonical, num_points, seed)
+    console.print(answer_table(run, found))
+    write_report(json_file, query_report(run, found, canonical, num_points), seed=seed)
+
+
+def ask(
+    console: Console,
+    run: Run,
+    phrases: Sequence[str],
+    canonical: Sequence[str],
+    num_points: int,
+    seed: int = 0,
+) -> list[Answer]:
+    """Samples the scene with a progress bar and answers the phrases."""
+    from lerf_wild.cli.sampling import sample_scene
+
+    asked = run.query(phrases, canonical)
+    with counting(console, "looking through views", len(run.dataset("train"))) as advance:
+        scene = sample_scene(run, asked, num_points, seed, advance)
+    return answers(run, scene)
+
+
+def answer_table(run: Run, found: Sequence[Answer]) -> Table:
+    """Returns the answers as a table, the surest first."""
+    unit = run.unit
+    table = Table(title=f"{run.config.experiment_name}, step {run.step}", title_justify="left")
+    for name in ("phrase", "there", "score", f"scale ({unit})", f"peak x y z ({unit})"):
+        table.add_column(name, justify="left" if name in ("phrase", "there") else "right")
+    table.add_column(f"box l x w x h ({unit})", justify="right")
+    for one in sorted(found, key=lambda answer: -answer.score):
+        box = " x ".join(f"{value:.2f}" for value in one.box.size) if one.box else "-"
+        table.add_row(
+            escape(one.phrase),
+            "[green]yes[/green]" if one.present else "[dim]no[/dim]",
+            f"{one.score:.3f}",
+            f"{one.scale:.2f}",
+            " ".join(f"{value:.2f}" for value in one.position),
+            box,
+        )
+    return table
+
+
+def query_report(
+    run: Run, found: Sequence[Answer], canonical: Sequence[str], num_points: int
+) -> dict[str, object]:
+    """Returns the answers and what they were asked with, as JSON values."""
+    return {
+        "config": str(run.config_path),
+        "step": run.step,
+        "encoder": run.config.pipeline.model.encoder_identity,
+        "frame": "world",
+        "unit": "metres" if run.meters_per_unit is not None else "scene units",
+        "existence_threshold": EXISTENCE_RELEVANCY,
+        "canonical": list(canonical),
+        "num_points": num_points,
+        "queries": [one.as_dict() for one in found],
+    }

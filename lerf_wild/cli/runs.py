@@ -1,0 +1,310 @@
+"""A trained run, opened for questions: its views, its answers and its coordinates.
+
+Frames: "nerf" is what the field was trained in, "world" that of the capture's transforms.json;
+x_nerf = scale * (R @ x_world + t). Importing this module imports nothing of nerfstudio.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from lerf_wild.errors import DatasetError, ModelFileError, QueryError
+from lerf_wild.language.relevancy import CANONICAL_PHRASES, Query, clean_phrases, make_query
+from lerf_wild.storage.json_files import read_json
+
+if TYPE_CHECKING:
+    from nerfstudio.cameras.cameras import Cameras
+    from nerfstudio.data.datasets.base_dataset import InputDataset
+
+CHECKPOINT_FOLDER = "nerfstudio_models"
+Split = Literal["train", "held-out"]
+
+
+@dataclass(frozen=True)
+class ViewAnswer:
+    """A rendered view and where its phrases are, on the CPU."""
+
+    outputs: dict[str, torch.Tensor]
+    """nerfacto's outputs: rgb, accumulation, depth ..."""
+    relevancy_HWP: Float[np.ndarray, "H W P"]
+    size_P: Float[np.ndarray, "P"]
+    """Size at which each phrase was found, in world units."""
+
+    @property
+    def rgb_HW3(self) -> np.ndarray:
+        """The rendered colours as uint8."""
+        rgb = self.outputs["rgb"].clamp(0, 1).numpy()
+        return (rgb * 255).round().astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of lerf-wild with its weights loaded."""
+
+    config_path: Path
+    config: Any
+    pipeline: Any
+    step: int
+    transform_34: Float[np.ndarray, "3 4"]
+    scale: float
+    meters_per_unit: float | None
+    """Metres per world unit, None where the capture has no metric scale."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.config_path.parent
+
+    @property
+    def scene(self) -> Path:
+        """The folder of the capture."""
+        data = Path(self.pipeline.datamanager.get_datapath())
+        return data if data.is_dir() else data.parent
+
+    @property
+    def model(self) -> Any:
+        """The model, in evaluation mode."""
+        return self.pipeline.model
+
+    @property
+    def unit(self) -> str:
+        """What lengths are in, for people: "m" or "scene units"."""
+        return "scene units" if self.meters_per_unit is None else "m"
+
+    @property
+    def length_per_nerf(self) -> float:
+        """Metres, or world units where there is no metric scale, in one nerf unit."""
+        return (self.meters_per_unit or 1.0) / self.scale
+
+    def dataset(self, split: Split) -> InputDataset:
+        """The pictures and cameras of the training or of the held-out views."""
+        manager = self.pipeline.datamanager
+        return manager.train_dataset if split == "train" else manager.eval_dataset
+
+    def query(self, phrases: Sequence[str], canonical: Sequence[str] = CANONICAL_PHRASES) -> Query:
+        """Embeds phrases with the encoder of the training.
+
+        Raises QueryError for phrases that can't be used and EncoderError when the encoder can't be
+        had.
+        """
+        model = self.model
+        # The model checks that the encoder is the one of the training; its own query stays unset.
+        model.set_phrases(clean_phrases(phrases)[:1])
+        model.set_query(None)
+        query = make_query(phrases, model._encoder_source(), canonical)
+        return query.to(model.device)
+
+    def answer(
+        self,
+        cameras: Cameras,
+        index: int,
+        query: Query | None,
+        size_index_P: torch.Tensor | None = None,
+    ) -> ViewAnswer:
+        """Renders one camera and, with a query, finds its phrases.
+
+        The size of each phrase is chosen in this view, as the model itself does, unless the indices
+        of sizes are given, such as those chosen over the whole scene.
+        """
+        from lerf_wild.methods.lerf_wild.view_query import answer_view
+
+        rays = cameras.to(self.model.device).generate_rays(index, keep_shape=True)
+        if query is None:
+            with torch.no_grad():
+                outputs = self.model.get_outputs_for_camera_ray_bundle(rays)
+            none = np.zeros((*rays.shape, 0), np.float32)
+            return ViewAnswer(_on_cpu(outputs), none, np.zeros(0, np.float32))
+        if size_index_P is not None:
+            return self._answer_at(rays, query, size_index_P)
+        found = answer_view(self.model, rays, query)
+        return self._on_cpu(found.outputs, found.relevancy_HWP, found.size_P)
+
+    @torch.no_grad()
+    def _answer_at(self, rays: Any, query: Query, size_index_P: torch.Tensor) -> ViewAnswer:
+        from lerf_wild.methods.lerf_wild.scale_search import fold_query
+        from lerf_wild.methods.lerf_wild.view_query import ray_chunks, relevancy_at
+
+        model, sizes_S = self.model, self.model.query_sizes()
+        folded = fold_query(query, model.language.clip_head)
+        parts: dict[str, list[torch.Tensor]] = {}
+        for chunk in ray_chunks(rays, model.config.eval_num_rays_per_chunk):
+            outputs, samples = model.shade(chunk.to(model.device))
+            found = relevancy_at(model, samples, folded, sizes_S, size_index_P)
+            for name, value in (outputs | {"relevancy": found}).items():
+                if isinstance(value, torch.Tensor):
+                    parts.setdefault(name, []).append(value)
+        images = {name: torch.cat(part).view(*rays.shape, -1) for name, part in parts.items()}
+        return self._on_cpu(images, images.pop("relevancy"), sizes_S[size_index_P])
+
+    def _on_cpu(
+        self, outputs: dict[str, torch.Tensor], relevancy: torch.Tensor, sizes: torch.Tensor
+    ) -> ViewAnswer:
+        lengths = sizes.float().cpu().numpy() * self.length_per_nerf
+        return ViewAnswer(_on_cpu(outputs), relevancy.float().cpu().numpy(), lengths)
+
+    def to_world(self, points_N3: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
+        """Positions in the nerf frame to the world frame, float64."""
+        rotation_33, offset_3 = self.transform_34[:, :3], self.transform_34[:, 3]
+        return (np.asarray(points_N3, np.float64) / self.scale - offset_3) @ rotation_33
+
+    def directions_to_world(self, vectors_N3: Float[np.ndarray, "N 3"]) -> np.ndarray:
+        """Unit vectors in the nerf frame to the world frame, float64."""
+        return np.asarray(vectors_N3, np.float64) @ self.transform_34[:, :3]
+
+
+def open_run(
+    load_config: Path,
+    data: Path | None = None,
+    on_config: Callable[[Any], None] = lambda config: None,
+) -> Run:
+    """Opens the run of a config.yml, wherever its folder or the capture has been moved to.
+
+    Args:
+        load_config: the run's config.yml or its folder. Like nerfstudio's own commands this
+            executes what a config.yml says, so it must come from someone who is trusted.
+        data: where the capture is now, when it isn't where it was in training.
+        on_config: called with the config before the model is built.
+
+    Raises:
+        DatasetError, ModelFileError or EncoderError, naming the file and the remedy.
+    """
+    from nerfstudio.utils.eval_utils import eval_setup
+
+    path = _config_file(load_config)
+    _check_is_ours(path)
+    _checkpoint_of(path.parent)
+
+    def prepare(config: Any) -> Any:
+        _relocate(config, path, data)
+        on_config(config)
+        return config
+
+    config, pipeline, _, step = _without_foreign_errors(
+        path, lambda: eval_setup(path, test_mode="test", update_config_callback=prepare)
+    )
+    outputs = pipeline.datamanager.train_dataparser_outputs
+    transform = outputs.dataparser_transform.double().cpu().numpy()[:3]
+    metres = outputs.metadata.get("meters_per_unit")
+    return Run(path, config, pipeline, step, transform, float(outputs.dataparser_scale), metres)
+
+
+def read_phrases(phrases: Sequence[str], phrases_file: Path | None) -> tuple[str, ...]:
+    """Returns the checked phrases of the command line and of a file.
+
+    The file is a JSON list, `{"phrases": [...]}`, or a text with a phrase a line. Raises QueryError
+    and InputError.
+    """
+    found = list(phrases)
+    if phrases_file is not None:
+        found += _phrases_of_file(phrases_file)
+    if not found:
+        raise QueryError('No phrases were given.\nPass some: --phrases "red fox" "fallen log".')
+    return tuple(dict.fromkeys(clean_phrases(found)))
+
+
+def _phrases_of_file(path: Path) -> list[str]:
+    if path.suffix.lower() == ".json":
+        content = read_json(path, max_bytes=1 << 20)
+        listed = content.get("phrases") if isinstance(content, dict) else content
+        if isinstance(listed, list) and all(isinstance(item, str) for item in listed):
+            return listed
+        raise QueryError(f'{path}: expected a list of phrases, or {{"phrases": [...]}}.')
+    try:
+        text = path.read_bytes()[: 1 << 20].decode("utf-8-sig")
+    except OSError as error:
+        raise QueryError(f"{path}: can't be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise QueryError(f"{path}: not a UTF-8 text with one phrase a line.") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _config_file(path: Path) -> Path:
+    path = path / "config.yml" if path.is_dir() else path
+    if not path.is_file():
+        raise ModelFileError(
+            f"{path}: there is no such file. Give the config.yml that ns-train wrote, "
+            "outputs/SCENE/lerf-wild-tiny/DATE/config.yml."
+        )
+    return path.resolve()
+
+
+def _checkpoint_of(folder: Path) -> Path:
+    models = folder / CHECKPOINT_FOLDER
+    steps = [file for file in models.glob("*.ckpt") if re.fullmatch(r"step-\d+", file.stem)]
+    if not steps:
+        raise ModelFileError(
+            f"{models}: there is no checkpoint (step-*.ckpt) beside the config.yml.\n"
+            "Move the whole folder of the run together, or train again with ns-train."
+        )
+    return max(steps)
+
+
+def _relocate(config: Any, path: Path, data: Path | None) -> None:
+    # An absolute folder wins over the one of the training, which may be gone.
+    config.relative_model_dir = path.parent / CHECKPOINT_FOLDER
+    config.load_step = int(_checkpoint_of(path.parent).stem.split("-")[1])
+    config.pipeline.run_dir = path.parent
+    manager = config.pipeline.datamanager
+    if data is not None:
+        config.data = manager.data = manager.dataparser.data = data
+    scene = manager.data or manager.dataparser.data
+    if not Path(scene).exists():
+        raise DatasetError(
+            f"{path}: the run was trained on {scene}, which is not there.\n"
+            "Pass --data with the folder where the capture is now."
+        )
+
+
+def _check_is_ours(path: Path) -> None:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            first = handle.readline(400)
+    except UnicodeDecodeError:
+        first = ""
+    kind = re.match(r"!!python/object:([\w.]+)", first)
+    if kind is None:
+        raise ModelFileError(f"{path}: not a config.yml as ns-train writes it.")
+    if not kind.group(1).startswith("lerf_wild.methods.lerf_wild."):
+        raise ModelFileError(
+            f"{path}: a run of another method ({kind.group(1).split('.')[-1]}), which has no "
+            "language field.\nTrain one on the same data with ns-train lerf-wild."
+        )
+
+
+def _without_foreign_errors(path: Path, load: Callable[[], Any]) -> Any:
+    import pickle
+
+    import yaml
+
+    try:
+        return load()
+    except (yaml.YAMLError, AssertionError) as error:
+        raise ModelFileError(
+            f"{path}: can't be read as a config.yml ({_first_line(error)})."
+        ) from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        checkpoint = _checkpoint_of(path.parent)
+        raise ModelFileError(
+            f"{checkpoint}: can't be loaded ({_first_line(error)}).\n"
+            "If it was cut off, remove it; the one before it is used then."
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _on_cpu(outputs: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return {
+        name: value.detach().float().cpu()
+        for name, value in outputs.items()
+        if isinstance(value, torch.Tensor)
+    }

@@ -1,0 +1,256 @@
+"""Points of a run's surfaces with a score for each phrase.
+
+Points come from the depth of rays spread evenly over all training views. One size for each phrase
+holds for the whole cloud: the one at which the phrase peaks anywhere in the scene.
+
+H, W rows and columns of rays in a view, N points, P phrases, S sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from lerf_wild.cli.runs import Run
+from lerf_wild.errors import ExportError, QueryError
+from lerf_wild.export.point_cloud import RelevancyCloud
+from lerf_wild.language.relevancy import Query
+
+if TYPE_CHECKING:
+    from nerfstudio.cameras.cameras import Cameras
+    from nerfstudio.cameras.rays import RayBundle
+
+Frame = Literal["world", "nerf"]
+
+PROBE_RAYS = 40_000
+"""Rays, over all views, that decide at which size each phrase is looked for."""
+
+MIN_ACCUMULATION = 0.5
+"""Rays that the field stops less than this are sky or gaps and give no point."""
+
+REACH = 3.0
+"""Points further from the middle of the cameras than this many times the furthest camera are
+background whose depth is a guess, and are left out."""
+
+SPARE = 1.04
+"""Rays are drawn this much more often than the probe says are needed."""
+
+MAX_SCORES = 400_000_000
+"""Most numbers (points x phrases) that are held at once, 1.6 GB as float32."""
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points in the nerf frame with their scores."""
+
+    positions_N3: Float[np.ndarray, "N 3"]
+    normals_N3: Float[np.ndarray, "N 3"]
+    colours_N3: np.ndarray
+    relevancy_NP: Float[np.ndarray, "N P"]
+    views_N: Int[np.ndarray, "N"]
+
+    def __len__(self) -> int:
+        return len(self.positions_N3)
+
+
+@dataclass(frozen=True)
+class ScoredScene:
+    """What a query found in a whole scene."""
+
+    points: SurfacePoints
+    phrases: tuple[str, ...]
+    canonical: tuple[str, ...]
+    size_P: Float[np.ndarray, "P"]
+    """Size at which each phrase was looked for, in nerf units."""
+
+
+def sample_scene(
+    run: Run,
+    query: Query,
+    num_points: int,
+    seed: int = 0,
+    on_view: Callable[[], None] = lambda: None,
+) -> ScoredScene:
+    """Samples `num_points` surface points and scores them for each phrase.
+
+    `on_view` is called once a training view. The same seed gives the same points. Raises QueryError
+    for a number of points that can't be used and ExportError when the scene shows no surface.
+    """
+    _check_count(num_points, len(query.phrases))
+    generator = torch.Generator().manual_seed(seed)
+    cameras = run.dataset("train").cameras.to(run.model.device)
+    index_P, kept_share = _probe(run.model, cameras, query, generator)
+    if kept_share == 0:
+        raise ExportError(f"{run.config_path}: the run shows no surface. Train it for longer.")
+    rays_wanted = num_points / kept_share * SPARE
+    parts = []
+    for index in range(len(cameras)):
+        rays = _ray_grid(cameras, index, rays_wanted / len(cameras), generator)
+        parts.append(_view_points(run.model, cameras, rays, query, index_P))
+        on_view()
+    points = _thinned(_joined(parts), num_points, seed)
+    sizes = run.model.query_sizes()[index_P].float().cpu().numpy()
+    return ScoredScene(points, query.phrases, query.canonical, sizes)
+
+
+def scene_sizes(run: Run, query: Query, seed: int = 0) -> torch.Tensor:
+    """Returns, as indices of the model's query sizes, where each phrase peaks in the scene."""
+    cameras = run.dataset("train").cameras.to(run.model.device)
+    return _probe(run.model, cameras, query, torch.Generator().manual_seed(seed))[0]
+
+
+def as_cloud(run: Run, found: ScoredScene, frame: Frame = "world") -> RelevancyCloud:
+    """Returns the points as an exportable cloud, in the world frame or in that of the training."""
+    points = found.points
+    is_world = frame == "world"
+    positions = run.to_world(points.positions_N3) if is_world else points.positions_N3
+    normals = run.directions_to_world(points.normals_N3) if is_world else points.normals_N3
+    length = run.length_per_nerf if is_world else 1.0
+    best_N = points.relevancy_NP.argmax(axis=1)
+    metric = is_world and run.meters_per_unit is not None
+    metadata: dict[str, object] = {
+        "frame": frame,
+        "units": "metres of scale, world units of position" if metric else "scene units",
+        "encoder": run.config.pipeline.model.encoder_identity,
+    }
+    if run.meters_per_unit is not None:
+        metadata["meters_per_unit"] = run.meters_per_unit / (1.0 if is_world else run.scale)
+    return RelevancyCloud(
+        positions_N3=positions.astype(np.float64),
+        normals_N3=normals.astype(np.float32),
+        colours_N3=points.colours_N3,
+        relevancy_NP=points.relevancy_NP,
+        scale_N=(found.size_P * length)[best_N].astype(np.float32),
+        views_N=points.views_N.astype(np.uint16),
+        phrases=found.phrases,
+        canonical=found.canonical,
+        metadata=metadata,
+    )
+
+
+def _check_count(num_points: int, phrases: int) -> None:
+    if num_points < 1:
+        raise QueryError(f"--num-points must be 1 or more, got {num_points}.")
+    if num_points * phrases > MAX_SCORES:
+        raise QueryError(
+            f"{num_points} points x {phrases} phrases are more scores than fit in memory.\n"
+            f"Ask for at most {MAX_SCORES // phrases} points, or for fewer phrases."
+        )
+
+
+@torch.no_grad()
+def _probe(
+    model: Any, cameras: Cameras, query: Query, generator: torch.Generator
+) -> tuple[torch.Tensor, float]:
+    """Returns the size of each phrase, as an index, and the share of rays that give a point."""
+    from lerf_wild.methods.lerf_wild.scale_search import fold_query, relevancy_over_sizes
+    from lerf_wild.methods.lerf_wild.view_query import LANGUAGE_CHUNK
+
+    folded = fold_query(query, model.language.clip_head)
+    sizes_S = model.query_sizes()
+    peak_SP = torch.full((len(sizes_S), len(query.phrases)), -torch.inf, device=model.device)
+    kept, asked = 0, 0
+    for index in range(len(cameras)):
+        rays = _ray_grid(cameras, index, PROBE_RAYS / len(cameras), generator)
+        for bundle in _chunks(model, rays):
+            outputs, samples = model.shade(bundle)
+            kept += int(_is_surface(bundle, outputs, cameras).sum())
+            asked += len(bundle)
+            for part in samples.chunks(LANGUAGE_CHUNK):
+                table_RSP = relevancy_over_sizes(
+                    model.language, part, folded, sizes_S, model.basis_range
+                )
+                peak_SP = torch.maximum(peak_SP, table_RSP.amax(dim=0))
+    return peak_SP.argmax(dim=0), kept / max(asked, 1)
+
+
+@torch.no_grad()
+def _view_points(
+    model: Any, cameras: Cameras, rays: RayBundle, query: Query, index_P: torch.Tensor
+) -> SurfacePoints:
+    """Returns the surface points of one grid of rays."""
+    from lerf_wild.methods.lerf_wild.scale_search import fold_query
+    from lerf_wild.methods.lerf_wild.view_grid import counts_at
+    from lerf_wild.methods.lerf_wild.view_query import relevancy_at
+
+    folded = fold_query(query, model.language.clip_head)
+    positions, colours, scores, keep = [], [], [], []
+    for bundle in _chunks(model, rays):
+        outputs, samples = model.shade(bundle)
+        positions.append(bundle.origins + bundle.directions * outputs["depth"])
+        colours.append((outputs["rgb"].clamp(0, 1) * 255).round().to(torch.uint8))
+        scores.append(relevancy_at(model, samples, folded, model.query_sizes(), index_P))
+        keep.append(_is_surface(bundle, outputs, cameras))
+    flat_N3 = torch.cat(positions)
+    normals_HW3 = grid_normals(flat_N3.view(*rays.shape, 3), rays.directions)
+    views_N = counts_at(model.view_counts, model._contracted(flat_N3))
+    columns = (flat_N3, normals_HW3.view(-1, 3), torch.cat(colours), torch.cat(scores), views_N)
+    keep_N = torch.cat(keep)
+    return SurfacePoints(*(column[keep_N].cpu().numpy() for column in columns))
+
+
+def grid_normals(
+    points_HW3: Float[torch.Tensor, "H W 3"], directions_HW3: Float[torch.Tensor, "H W 3"]
+) -> Float[torch.Tensor, "H W 3"]:
+    """Returns unit normals of a grid of points, from the differences of neighbours.
+
+    They look against the rays. Where a neighbour is missing or coincides they are the ray's
+    direction, reversed.
+    """
+    if min(points_HW3.shape[:2]) < 2:
+        return -directions_HW3
+    down_HW3, right_HW3 = torch.gradient(points_HW3, dim=(0, 1))
+    normals_HW3 = torch.linalg.cross(right_HW3, down_HW3)
+    length_HW1 = normals_HW3.norm(dim=-1, keepdim=True)
+    normals_HW3 = torch.where(length_HW1 > 0, normals_HW3 / length_HW1, -directions_HW3)
+    looks_away_HW1 = (normals_HW3 * directions_HW3).sum(dim=-1, keepdim=True) > 0
+    return torch.where(looks_away_HW1, -normals_HW3, normals_HW3)
+
+
+def _ray_grid(cameras: Cameras, index: int, count: float, generator: torch.Generator) -> RayBundle:
+    """Rays on an even grid of about `count` over a view, shifted at random within a cell."""
+    height, width = int(cameras.height[index]), int(cameras.width[index])
+    rows = max(1, math.ceil(math.sqrt(count * height / width)))
+    columns = max(1, math.ceil(count / rows))
+    shift_2 = torch.rand(2, generator=generator)
+    y_H = (torch.arange(rows) + shift_2[0]) * (height / rows)
+    x_W = (torch.arange(columns) + shift_2[1]) * (width / columns)
+    coords_HW2 = torch.stack(torch.meshgrid(y_H, x_W, indexing="ij"), dim=-1)
+    return cameras.generate_rays(index, coords=coords_HW2.to(cameras.device), keep_shape=True)
+
+
+def _chunks(model: Any, rays: RayBundle) -> Iterator[RayBundle]:
+    from lerf_wild.methods.lerf_wild.view_query import ray_chunks
+
+    for bundle in ray_chunks(rays, model.config.eval_num_rays_per_chunk):
+        yield bundle.to(model.device)
+
+
+def _is_surface(bundle: RayBundle, outputs: dict, cameras: Cameras) -> torch.Tensor:
+    places_C3 = cameras.camera_to_worlds[:, :3, 3].to(bundle.origins)
+    middle_3 = places_C3.mean(dim=0)
+    reach = (places_C3 - middle_3).norm(dim=-1).max() * REACH
+    points_N3 = bundle.origins + bundle.directions * outputs["depth"]
+    near_N = (points_N3 - middle_3).norm(dim=-1) < reach
+    return near_N & (outputs["accumulation"][..., 0] > MIN_ACCUMULATION)
+
+
+def _joined(parts: list[SurfacePoints]) -> SurfacePoints:
+    columns = [
+        np.concatenate([getattr(part, item.name) for part in parts])
+        for item in fields(SurfacePoints)
+    ]
+    return SurfacePoints(*columns)
+
+
+def _thinned(points: SurfacePoints, count: int, seed: int) -> SurfacePoints:
+    if len(points) <= count:
+        return points
+    chosen = np.sort(np.random.default_rng(seed).choice(len(points), count, replace=False))
+    return SurfacePoints(*(getattr(points, item.name)[chosen] for item in fields(points)))
