@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ from lerf_wild.storage.json_files import read_json
 PHRASES_VARIABLE = "LERF_WILD_PHRASES"
 PHRASES_FILE = "queries.json"
 
+NOISE = (
+    "Using a non-tuple sequence for multidimensional indexing",
+    "Converting a tensor with requires_grad=True to a scalar",
+    "Importing `spectral_angle_mapper`",
+)
+"""Warnings that nerfstudio 1.1.5 and torchmetrics raise on current torch, once for every line of
+theirs that is affected; nobody who trains a scene can act on them."""
+
 
 class LerfWildPipeline(VanillaPipeline):
     """VanillaPipeline with encoders beside it, never inside: checkpoints hold no encoder."""
@@ -37,6 +46,8 @@ class LerfWildPipeline(VanillaPipeline):
         local_rank: int = 0,
         grad_scaler: Any = None,
     ) -> None:
+        for message in NOISE:
+            warnings.filterwarnings("ignore", message=message)
         encoders = RunEncoders(config.encoder, config.patch_encoder, device)
         if test_mode == "val":
             encoders.describe_to(config)

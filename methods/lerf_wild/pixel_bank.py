@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from nerfstudio.data.datasets.base_dataset import InputDataset
+from PIL import Image
 from torch import Tensor
 
 from lerf_wild.errors import DatasetError
+from lerf_wild.storage.image_files import read_image, read_mask
 
 
 @dataclass(frozen=True)
@@ -69,32 +72,53 @@ def build_pixel_bank(dataset: InputDataset) -> PixelBank:
 
 def read_view(
     dataset: InputDataset, index: int
-) -> tuple[UInt8[Tensor, "h w c"], UInt8[Tensor, "h w"] | None]:
-    """Returns one image and its mask (True: use), cut to the camera's size.
+) -> tuple[UInt8[Tensor, "h w c"], Bool[Tensor, "h w"] | None]:
+    """Returns one image, with alpha if it has any, and its mask (True: use), cut to the camera.
 
     Raises DatasetError that names the file.
     """
     path = dataset.image_filenames[index]
-    try:
-        data = dataset.get_data(index, image_type="uint8")
-    except (OSError, ValueError, SyntaxError, AssertionError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"{path}: can't be read as an image ({reason[:200]}).") from None
+    rgba = read_image(path, with_alpha=True)
+    pixels = rgba[..., :3] if bool((rgba[..., 3] == 255).all()) else rgba
+    image = torch.from_numpy(_scaled(pixels, dataset.scale_factor, Image.Resampling.BILINEAR))
     height = int(dataset.cameras.height[index])
     width = int(dataset.cameras.width[index])
-    image = data["image"][:height, :width]
     if image.shape[0] < height - 1 or image.shape[1] < width - 1:
         raise DatasetError(
             f"{path}: {image.shape[1]}x{image.shape[0]} pixels, but its camera has "
             f"{width}x{height}. Correct w and h in transforms.json."
         )
-    mask = data.get("mask")
-    if mask is None:
-        return image, None
-    mask = mask[: image.shape[0], : image.shape[1], 0].bool()
+    image = image[:height, :width]
+    return image, _mask_of(dataset, index, image.shape[:2])
+
+
+def _mask_of(
+    dataset: InputDataset, index: int, size: tuple[int, int]
+) -> Bool[Tensor, "h w"] | None:
+    paths = dataset._dataparser_outputs.mask_filenames
+    if paths is None:
+        return None
+    grey = read_mask(paths[index]).astype(np.uint8) * 255
+    mask = torch.from_numpy(_scaled(grey, dataset.scale_factor, Image.Resampling.NEAREST) > 0)
+    if mask.shape[0] < size[0] or mask.shape[1] < size[1]:
+        raise DatasetError(
+            f"{paths[index]}: a mask of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "
+            f"{size[1]}x{size[0]}. Sizes must agree."
+        )
+    mask = mask[: size[0], : size[1]]
     if not bool(mask.any()):
-        raise DatasetError(f"{path}: its mask leaves no pixel. Drop the frame or mend the mask.")
-    return image, mask
+        raise DatasetError(
+            f"{paths[index]}: the mask leaves no pixel. Drop the frame or mend the mask."
+        )
+    return mask
+
+
+def _scaled(pixels: np.ndarray, factor: float, filter_: Image.Resampling) -> np.ndarray:
+    if factor == 1.0:
+        return pixels
+    height, width = pixels.shape[:2]
+    size = (int(width * factor), int(height * factor))
+    return np.array(Image.fromarray(pixels).resize(size, resample=filter_))
 
 
 def _with_channels(image: Tensor, channels: int) -> Tensor:

@@ -70,7 +70,7 @@ class Choice:
         """Says nothing."""
 
 
-def use_stand_ins(monkeypatch) -> None:  # noqa: ANN001
+def use_stand_ins(monkeypatch) -> None:
     """Makes every run resolve to the stand-in encoders."""
     from lerf_wild.language import dino, registry
 

@@ -1,0 +1,213 @@
+"""Queries on a trained run: what views hold, scales, saved phrases, hostile text."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+import torch
+
+from lerf_wild.errors import EncoderError, QueryError
+from lerf_wild.methods.lerf_wild.model import split_phrases
+from lerf_wild.methods.lerf_wild.pipeline import PHRASES_FILE, saved_phrases
+from lerf_wild.methods.lerf_wild.view_query import answer_view
+
+
+@pytest.fixture()
+def model(trained):
+    model = trained.pipeline.model.eval()
+    yield model
+    model.set_query(None)
+    model.train()
+
+
+@pytest.fixture()
+def camera(trained):
+    return trained.pipeline.datamanager.train_dataset.cameras[0:1]
+
+
+def rays_of(camera):
+    return camera.generate_rays(camera_indices=0, keep_shape=True)
+
+
+def test_without_query_there_are_nerfacto_outputs_only(model, camera):
+    outputs = model.get_outputs_for_camera(camera)
+    assert not [name for name in outputs if "relevancy" in name or "composited" in name]
+    assert {"rgb", "depth", "accumulation", "expected_depth"} <= set(outputs)
+
+
+def test_query_adds_one_map_for_each_phrase(model, camera):
+    model.set_phrases(["red", "green thing"])
+    outputs = model.get_outputs_for_camera(camera)
+    for index in range(2):
+        assert outputs[f"relevancy_{index}"].shape == (32, 32, 1)
+        assert outputs[f"composited_{index}"].shape == (32, 32, 3)
+        assert 0 <= outputs[f"relevancy_{index}"].min()
+        assert outputs[f"relevancy_{index}"].max() <= 1
+    assert "relevancy_2" not in outputs
+
+
+def test_query_does_not_change_the_colours(model, camera):
+    plain = model.get_outputs_for_camera(camera)["rgb"]
+    model.set_phrases(["red"])
+    assert torch.equal(model.get_outputs_for_camera(camera)["rgb"], plain)
+
+
+def test_composite_of_a_phrase_is_masked_by_its_own_relevancy(model, camera):
+    model.set_phrases(["red", "blue"])
+    outputs = model.get_outputs_for_camera(camera)
+    for index in range(2):
+        outside = outputs[f"relevancy_{index}"][..., 0] <= 0.5
+        picture = outputs[f"composited_{index}"]
+        assert torch.equal(picture[outside].amax(-1), picture[outside].amin(-1))
+
+
+def test_probing_a_large_view_chooses_the_same_sizes(model, camera):
+    model.set_phrases(["red", "green"])
+    query = model.query
+    whole = answer_view(model, rays_of(camera), query)
+    limit = model.config.probe_rays
+    try:
+        model.config.probe_rays = 1
+        # 1,024 rays are the least that are probed; this view has as many, so ask for a larger one.
+        camera.rescale_output_resolution(2.0)
+        large = answer_view(model, rays_of(camera), query)
+    finally:
+        model.config.probe_rays = limit
+        camera.rescale_output_resolution(0.5)
+    assert large.relevancy_HWP.shape == (64, 64, 2)
+    ratio = large.size_P / whole.size_P
+    assert (ratio.log2().abs() < 1.0).all()
+
+
+def test_identical_phrases_give_identical_maps(model, camera):
+    model.set_phrases(["red", "red"])
+    outputs = model.get_outputs_for_camera(camera)
+    assert torch.equal(outputs["relevancy_0"], outputs["relevancy_1"])
+
+
+def test_loose_rays_keep_one_size_for_a_query(model, trained):
+    model.set_phrases(["red"])
+    rays, _ = trained.pipeline.datamanager.next_train(0)
+    with torch.no_grad():
+        first, again = model(rays), model(rays)
+    assert first["composited_0"].shape == (128, 3)
+    assert torch.equal(first["relevancy_0"], again["relevancy_0"])
+    rgba = model.get_rgba_image(first, "composited_0")
+    assert rgba.shape == (128, 4)
+
+
+def test_rendering_leaves_training_steps_as_they_are(trained, camera):
+    sampler = trained.pipeline.model.proposal_sampler
+    before = sampler._steps_since_update
+    trained.pipeline.eval()
+    trained.pipeline.model.get_outputs_for_camera(camera)
+    trained.pipeline.train()
+    assert sampler._steps_since_update == before
+
+
+def test_places_that_no_view_sees_answer_nothing(model, camera):
+    model.set_phrases(["red"])
+    counts = model.view_counts.clone()
+    try:
+        model.view_counts.zero_()
+        outputs = model.get_outputs_for_camera(camera)
+        assert (outputs["relevancy_0"] == 0).all()
+    finally:
+        model.view_counts.copy_(counts)
+
+
+def test_language_at_points_is_unit_length(model):
+    found = model.language_at(torch.randn(10, 3), torch.full((10,), 0.2))
+    assert found.shape == (10, 16)
+    assert torch.allclose(found.norm(dim=-1), torch.ones(10), atol=1e-4)
+
+
+def test_viewer_text_never_raises(model):
+    letters = random.Random(0)
+    texts = ["", ";;;", "x" * 300, ";".join("a" * 300), "\x00", "🦊", "a;\n;b", "\ud800"]
+    texts += ["".join(chr(letters.randrange(1, 0x2FFF)) for _ in range(20)) for _ in range(50)]
+    for text in texts:
+        model.phrases_box.value = text
+        model._on_phrases(model.phrases_box)
+        assert len(model.status_box.value) <= 200
+        query = model.query
+        assert query is None or len(query.phrases) == len(query.embeddings_PD)
+
+
+def test_viewer_text_sets_the_query(model):
+    model.phrases_box.value = "red; green ;"
+    model._on_phrases(model.phrases_box)
+    assert model.query.phrases == ("red", "green")
+    model.phrases_box.value = ""
+    model._on_phrases(model.phrases_box)
+    assert model.query is None
+
+
+def test_encoder_of_another_training_is_refused(model, monkeypatch):
+    monkeypatch.setattr(model.config, "encoder_identity", "ViT-B-16@1234")
+    with pytest.raises(EncoderError, match="ViT-B-16@1234"):
+        model.set_phrases(["red"])
+
+
+@pytest.mark.parametrize(
+    ("text", "phrases"),
+    [("red fox; fallen log", ("red fox", "fallen log")), ("", ()), (None, ()), (" ; ;", ())],
+)
+def test_split_phrases(text, phrases):
+    assert split_phrases(text) == phrases
+
+
+def test_saved_phrases_environment_then_file_then_config(trained, monkeypatch, tmp_path):
+    config = trained.config.pipeline
+    monkeypatch.setattr(config, "run_dir", tmp_path)
+    monkeypatch.setattr(config.model, "prompt", "blue")
+    assert saved_phrases(config) == ("blue",)
+    (tmp_path / PHRASES_FILE).write_text(json.dumps({"phrases": ["green", "red"]}))
+    assert saved_phrases(config) == ("green", "red")
+    monkeypatch.setenv("LERF_WILD_PHRASES", "red;blue")
+    assert saved_phrases(config) == ("red", "blue")
+
+
+def test_broken_phrases_file_is_a_query_error(trained, monkeypatch, tmp_path):
+    config = trained.config.pipeline
+    monkeypatch.setattr(config, "run_dir", tmp_path)
+    (tmp_path / PHRASES_FILE).write_text('{"phrases": [1]}')
+    with pytest.raises(QueryError, match=PHRASES_FILE):
+        saved_phrases(config)
+
+
+def test_eval_setup_loads_the_run_and_its_phrases(trained, monkeypatch):
+    from nerfstudio.utils.eval_utils import eval_setup
+
+    monkeypatch.setenv("LERF_WILD_PHRASES", "red")
+    _, pipeline, _, step = eval_setup(trained.base_dir / "config.yml")
+    assert step == 5
+    assert pipeline.model.query.phrases == ("red",)
+    assert pipeline.datamanager.train_bank is None
+
+
+def test_phrase_is_found_where_it_is(settled):
+    """The wall's colours are known from where a camera looks."""
+    import stand_in
+
+    model = settled.pipeline.model.eval()
+    model.set_phrases(list(stand_in.COLOURS))
+    dataset = settled.pipeline.datamanager.train_dataset
+    outputs = model.get_outputs_for_camera(dataset.cameras[2:3])
+    picture = dataset[2]["image"][..., :3]
+    for index, colour in enumerate(stand_in.COLOURS.values()):
+        is_colour = ((picture - torch.tensor(colour)).abs() < 0.05).all(dim=-1)
+        peak = int(outputs[f"relevancy_{index}"].flatten().argmax())
+        assert is_colour.flatten()[peak]
+    model.train()
+
+
+def test_tile_sizes_are_those_of_the_wall(settled):
+    """Tiles of 0.05 to 0.5 of a view that spans 2 m at 2 m are 0.1 to 1 m, less at the rays' ends."""
+    pipeline = settled.pipeline
+    metres = 1.0 / pipeline.datamanager.train_dataparser_outputs.dataparser_scale
+    low, high = (torch.exp2(pipeline.model.size_range) * metres).tolist()
+    assert 0.08 < low < 0.2
+    assert 0.7 < high < 1.4
