@@ -143,14 +143,14 @@ def orbit_cameras(
     """Cameras on a walk around the place: one turn at eye height and one higher, looking
     inwards."""
     cameras = []
-    focal = 0.5 * height / np.tan(np.radians(27.0))
+    focal = 0.5 * height / np.tan(np.radians(25.0))
     for i in range(count):
-        high = i % 2 == 1
+        high = i % 5 in (1, 3)
         angle = 2.0 * np.pi * (i + rng.uniform(-0.2, 0.2)) / count
-        radius = rng.uniform(6.6, 7.6) if high else rng.uniform(6.0, 6.8)
+        radius = rng.uniform(7.8, 8.6) if high else rng.uniform(7.2, 8.0)
         xy = radius * np.array([np.cos(angle), np.sin(angle)])
         ground = float(habitat.terrain.height(xy[None].astype(np.float32))[0])
-        eye = ground + (rng.uniform(2.6, 3.8) if high else rng.uniform(1.3, 1.9))
+        eye = ground + (rng.uniform(2.8, 4.2) if high else rng.uniform(1.3, 1.9))
         target = [*rng.uniform(-0.7, 0.7, 2), rng.uniform(0.3, 0.7)]
         cameras.append(Camera(look_at([*xy, eye], target), focal, width, height))
     return cameras
@@ -175,7 +175,7 @@ def _footprint_m(asset: Asset) -> float:
 def _free_spot(kind, radius_m, items, terrain, rng):
     inner, outer = KIND_RING.get(kind, (0.0, 1.0))
     for attempt in range(600):
-        reach = (PLACE_RADIUS_M + 0.002 * max(0, attempt - 200)) * np.sqrt(
+        reach = (PLACE_RADIUS_M + 0.001 * max(0, attempt - 200)) * np.sqrt(
             rng.uniform(inner**2, outer**2)
         )
         angle = rng.uniform(0.0, 2.0 * np.pi)
