@@ -72,7 +72,9 @@ class WildNerfstudio(Nerfstudio):
             # nerfstudio sets 1 for rendering, which would ask for other images than training did.
             self.downscale_factor = self.config.downscale_factor
         if self.downscale_factor is None:
-            self.downscale_factor = _automatic_factor(inside(data_dir, name, allow), data_dir)
+            first = inside(data_dir, name, allow)
+            can_look = self.config.check_images or first.exists()
+            self.downscale_factor = _automatic_factor(first, data_dir) if can_look else 1
         if self.downscale_factor <= 1:
             return inside(data_dir, name, allow)
         folder = f"{downsample_folder_prefix}{self.downscale_factor}"

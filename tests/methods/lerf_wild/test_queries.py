@@ -205,7 +205,7 @@ def test_phrase_is_found_where_it_is(settled):
 
 
 def test_tile_sizes_are_those_of_the_wall(settled):
-    """Tiles of 0.05 to 0.5 of a view that spans 2 m at 2 m are 0.1 to 1 m, less at the rays' ends."""
+    """Tiles of 0.05 to 0.5 of a view that spans 2 m, at a distance of 2 m, are 0.1 to 1 m."""
     pipeline = settled.pipeline
     metres = 1.0 / pipeline.datamanager.train_dataparser_outputs.dataparser_scale
     low, high = (torch.exp2(pipeline.model.size_range) * metres).tolist()
