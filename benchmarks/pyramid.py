@@ -13,6 +13,7 @@ import tyro
 
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.language.encoders import resize_square
+from lerf_wild.language.fused_resnet import fuse_resnet
 from lerf_wild.language.open_clip_encoder import OpenClipEncoder
 from lerf_wild.language.pyramid import encode_pyramid
 from lerf_wild.language.pyramid_layout import DEFAULT_SPEC, pyramid_layout
@@ -22,7 +23,7 @@ from lerf_wild.language.wild_clip import TEMPLATES, build_wild_clip
 def main(
     height: int = 256,
     width: int = 256,
-    repeats: int = 5,
+    repeats: int = 3,
     device: str = "cpu",
     seed: int = 0,
     json_file: JsonFile = None,
@@ -38,6 +39,7 @@ def main(
         json_file: Where to write the figures.
     """
     parts = build_wild_clip(seed)
+    fuse_resnet(parts.model.eval().visual)
     encoder = OpenClipEncoder(
         parts.model, parts.tokenizer, parts.mean, parts.std, "benchmark", device, "fp32", TEMPLATES
     )

@@ -173,10 +173,11 @@ def build_tokenizer(recipe: ClipRecipe) -> Tokenizer:
         try:
             if recipe.tokenizer_name is not None:
                 return open_clip.get_tokenizer(recipe.tokenizer_name)
-            length = int(text_cfg.get("context_length", 77))
+            options = dict(text_cfg.get("tokenizer_kwargs", {}))
+            options["context_length"] = int(text_cfg.get("context_length", 77))
             if text_cfg.get("hf_tokenizer_name"):
-                return open_clip.HFTokenizer(text_cfg["hf_tokenizer_name"], context_length=length)
-            return open_clip.SimpleTokenizer(context_length=length)
+                return open_clip.HFTokenizer(text_cfg["hf_tokenizer_name"], **options)
+            return open_clip.SimpleTokenizer(**options)
         except Exception as error:
             # Tokenizers of transformers raise whatever their download or parser raises.
             raise EncoderError(

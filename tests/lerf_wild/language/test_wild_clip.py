@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 import torch
@@ -76,3 +77,17 @@ def test_vocabulary(wild_clip_folder, tmp_path):
     (tmp_path / wild_clip.VOCABULARY_NAME).write_text('{"phrases": [1]}')
     with pytest.raises(EncoderError, match="list of phrases"):
         wild_clip.vocabulary(tmp_path)
+
+
+@pytest.mark.skipif(
+    not (wild_clip.WEIGHTS_FOLDER / wild_clip.WEIGHTS_NAME).is_file(), reason="not trained yet"
+)
+def test_the_bundled_files_fit_together():
+    encoder = wild_clip.load_wild_clip()
+    config = json.loads((wild_clip.WEIGHTS_FOLDER / wild_clip.CONFIG_NAME).read_text())
+    assert config == wild_clip.architecture()
+    phrases = wild_clip.VOCABULARY
+    embeddings = encoder.encode_text(phrases)
+    assert embeddings.isfinite().all()
+    # No two phrases may have become the same to the model.
+    assert len(embeddings.round(decimals=3).unique(dim=0)) == len(phrases)
