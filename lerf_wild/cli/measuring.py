@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lerf_wild.cli.answers import scene_scores
+from lerf_wild.cli.quiet import quiet_nerfstudio
 from lerf_wild.cli.runs import Run, ViewAnswer
 from lerf_wild.cli.sampling import sample_scene
 from lerf_wild.cli.scores import LabelScores, existence_figures, mean
@@ -154,7 +155,7 @@ def _measure_view(run: Run, job: Job, result: Measurement) -> None:
 def _image_metrics(run: Run, index: int, answer: ViewAnswer) -> dict[str, float]:
     batch = run.dataset("held-out")[index]
     outputs = {name: value.to(run.model.device) for name, value in answer.outputs.items()}
-    with torch.no_grad():
+    with torch.no_grad(), quiet_nerfstudio():
         metrics, _ = run.model.get_image_metrics_and_images(outputs, batch)
     return {name: float(metrics[name]) for name in IMAGE_METRICS if name in metrics}
 

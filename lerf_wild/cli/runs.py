@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from lerf_wild.cli.quiet import quiet_nerfstudio
 from lerf_wild.errors import DatasetError, ModelFileError, QueryError
 from lerf_wild.language.relevancy import CANONICAL_PHRASES, Query, clean_phrases, make_query
 from lerf_wild.storage.json_files import read_json
@@ -160,31 +161,29 @@ class Run:
         return np.asarray(vectors_N3, np.float64) @ self.transform_34[:, :3]
 
 
-def open_run(
-    load_config: Path,
-    data: Path | None = None,
-    on_config: Callable[[Any], None] = lambda config: None,
-) -> Run:
+def open_run(load_config: Path, data: Path | None = None) -> Run:
     """Opens the run of a config.yml, wherever its folder or the capture has been moved to.
 
     Args:
         load_config: the run's config.yml or its folder. Like nerfstudio's own commands this
             executes what a config.yml says, so it must come from someone who is trusted.
         data: where the capture is now, when it isn't where it was in training.
-        on_config: called with the config before the model is built.
 
     Raises:
         DatasetError, ModelFileError or EncoderError, naming the file and the remedy.
     """
-    from nerfstudio.utils.eval_utils import eval_setup
-
     path = _config_file(load_config)
     _check_is_ours(path)
     _checkpoint_of(path.parent)
+    with quiet_nerfstudio():
+        return _open(path, data)
+
+
+def _open(path: Path, data: Path | None) -> Run:
+    from nerfstudio.utils.eval_utils import eval_setup
 
     def prepare(config: Any) -> Any:
         _relocate(config, path, data)
-        on_config(config)
         return config
 
     config, pipeline, _, step = _without_foreign_errors(
