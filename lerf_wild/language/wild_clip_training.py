@@ -12,6 +12,7 @@ second is CLIP's image-to-text softmax over the whole vocabulary, which keeps ph
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ VIEWS_PER_BATCH = 16
 SOFTMAX_TEMPERATURE = 14.0
 EMA_DECAY = 0.998
 RESCAN_EVERY = 100
+SNAPSHOT_EVERY = 600
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def train(
     stats: tuple[Tensor, Tensor],
     budget: Budget,
     report: Callable[[int, float, dict[str, float]], None],
+    snapshot: Callable[[dict[str, Tensor]], None],
 ) -> dict[str, Tensor]:
     """Optimise the image tower and the phrase vectors; returns the tower's averaged weights.
 
@@ -139,6 +142,8 @@ def train(
         _update_average(average, visual, min(EMA_DECAY, (step + 1) / (step + 10)))
         if step % 50 == 0:
             report(step, spent, loss)
+        if step % SNAPSHOT_EVERY == SNAPSHOT_EVERY - 1:
+            snapshot(average)
     return average
 
 
@@ -175,7 +180,7 @@ def main(
     learning_rate: float = 1.5e-3,
     seed: int = 0,
     threads: int = 2,
-    text_steps: int = 1200,
+    text_steps: int = 600,
 ) -> None:
     """Train wild-clip on the shards in ``views`` and write it to ``output_dir``."""
     torch.set_num_threads(threads)
@@ -188,14 +193,18 @@ def main(
     data = batches(views, phrases, batch, np.random.default_rng(seed))
     size = len(phrases) + len(CANONICAL)
     vectors = nn.Parameter(torch.randn(size, architecture()["model_cfg"]["embed_dim"]))
-    report = _printer(batch)
-    weights = train(visual, vectors, data, stats, Budget(steps, minutes, learning_rate), report)
-    visual.load_state_dict(weights)
     tokens = parts.tokenizer([*phrases, *CANONICAL])
-    goal = functional.normalize(vectors.detach(), dim=-1)
-    worst = fit_text_tower(model, tokens, goal, text_steps)
-    Console().print(f"text tower: worst cosine to its phrase vector {worst:.4f}")
-    save_model(model.state_dict(), phrases, output_dir)
+
+    def finish(weights: dict[str, Tensor]) -> None:
+        whole = copy.deepcopy(model)
+        whole.visual.load_state_dict(weights)
+        goal = functional.normalize(vectors.detach(), dim=-1)
+        worst = fit_text_tower(whole, tokens, goal, text_steps)
+        Console().print(f"text tower: worst cosine to its phrase vector {worst:.4f}")
+        save_model(whole.state_dict(), phrases, output_dir)
+
+    budget = Budget(steps, minutes, learning_rate)
+    finish(train(visual, vectors, data, stats, budget, _printer(batch), finish))
 
 
 def _printer(batch: int) -> Callable[[int, float, dict[str, float]], None]:
@@ -229,7 +238,14 @@ def _step(
     (relevance + 0.5 * contrast).backward()
     torch.nn.utils.clip_grad_norm_(visual.parameters(), 1.0)
     optimiser.step()
-    return {"relevancy": relevance.item(), "softmax": contrast.item()}
+    clear = target_BP.amax(dim=1) >= 1.0
+    best = (image_BD @ phrases_PD.T).argmax(dim=1, keepdim=True)
+    right = target_BP.gather(1, best)[clear] > 0.5
+    return {
+        "relevancy": relevance.item(),
+        "softmax": contrast.item(),
+        "top1": right.float().mean().item(),
+    }
 
 
 @torch.no_grad()
