@@ -5,14 +5,23 @@ Symbols: B images, Q predictions per image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lerf_wild.inverse import symmetry
 from lerf_wild.inverse.primitive_network import PrimitiveNetwork
-from lerf_wild.render.primitive_scenes import ABSENT, CONE, CUBE, KINDS, PrimitiveScenes, reorder
+from lerf_wild.render.primitive_scenes import (
+    ABSENT,
+    CONE,
+    CUBE,
+    KINDS,
+    SPHERE,
+    PrimitiveScenes,
+    concatenate,
+)
 
 PRESENT = 0.5
 """Confidence from which a prediction counts as an object."""
@@ -28,16 +37,13 @@ class Predictions:
     """Probability that the object exists, 0-1."""
     kind_probability_BQN: Tensor
     """Probability of each kind, given that the object exists."""
+    rotations_BQN33: Tensor
+    """The rotation that each kind would have."""
     expected_error_BQ4: Tensor
     """Expected absolute errors of x, y, z (world units) and of the squared rotation target."""
 
-    def __getitem__(self, index: slice | Tensor) -> Predictions:
-        return Predictions(
-            self.scenes[index],
-            self.confidence_BQ[index],
-            self.kind_probability_BQN[index],
-            self.expected_error_BQ4[index],
-        )
+    def __getitem__(self, index: Any) -> Predictions:
+        return Predictions(*(getattr(self, entry.name)[index] for entry in fields(self)))
 
 
 @torch.inference_mode()
@@ -54,58 +60,37 @@ def predict(
 
 def decode(queries: dict[str, Tensor], max_objects: int) -> Predictions:
     """Objects from the fields of the queries; the most confident `max_objects` may be present."""
-    fields = {name: value.detach().float().cpu() for name, value in queries.items()}
-    confidence = fields["presence"].sigmoid()
-    order = confidence.argsort(dim=1, descending=True)
-    probability = fields["kind"].softmax(-1)
+    values = {name: value.detach().float().cpu() for name, value in queries.items()}
+    order = values["presence"].argsort(dim=1, descending=True)
+    rows = torch.arange(order.shape[0])[:, None]
+    values = {name: value[rows, order] for name, value in values.items()}
+    confidence = values["presence"].sigmoid()
+    present = (confidence >= PRESENT) & (torch.arange(order.shape[1]) < max_objects)
+    probability = values["kind"].softmax(-1)
     kinds = probability.argmax(-1)
-    rank = order.argsort(dim=1)
-    present = (confidence >= PRESENT) & (rank < max_objects)
-    positions = torch.cat([fields["lateral"], fields["depth"][..., None]], -1)
-    scenes = PrimitiveScenes(
-        torch.where(present, kinds, ABSENT), positions, decode_rotations(kinds, fields)
-    )
-    rows = torch.arange(len(scenes))[:, None]
-    return Predictions(
-        reorder(scenes, order),
-        confidence[rows, order],
-        probability[rows, order],
-        fields["log_scale"].exp()[rows, order],
-    )
+    rotations = rotations_by_kind(values)
+    chosen = rotations.gather(2, kinds[..., None, None, None].expand(-1, -1, 1, 3, 3)).squeeze(2)
+    positions = torch.cat([values["lateral"], values["depth"][..., None]], -1)
+    scenes = PrimitiveScenes(torch.where(present, kinds, ABSENT), positions, chosen)
+    return Predictions(scenes, confidence, probability, rotations, values["log_scale"].exp())
 
 
-def decode_rotations(kinds_BQ: Tensor, fields: dict[str, Tensor]) -> Tensor:
-    """Rotation matrices that fit the symmetric targets of each kind, shape [B, Q, 3, 3]."""
-    rotations = torch.eye(3).expand(*kinds_BQ.shape, 3, 3).clone()
-    is_cube, is_cone = kinds_BQ == CUBE, kinds_BQ == CONE
-    is_line = torch.isin(kinds_BQ, torch.tensor(symmetry.LINE_KINDS))
-    rotations[is_cube] = symmetry.decode_cube(fields["cube"][is_cube])
-    lines = symmetry.decode_line(fields["line"][is_line])
-    rotations[is_line] = symmetry.axis_to_rotation(lines)
-    rotations[is_cone] = symmetry.axis_to_rotation(fields["arrow"][is_cone])
-    return rotations
+def rotations_by_kind(values: dict[str, Tensor]) -> Tensor:
+    """Rotations that fit the symmetric targets, for each kind, shape [B, Q, N, 3, 3]."""
+    line = symmetry.axis_to_rotation(symmetry.decode_line(values["line"]))
+    cube = symmetry.decode_cube(values["cube"])
+    arrow = symmetry.axis_to_rotation(values["arrow"])
+    still = torch.eye(3).expand_as(line)
+    by_kind = {SPHERE: still, CUBE: cube, CONE: arrow}
+    return torch.stack([by_kind.get(kind, line) for kind in range(len(KINDS))], 2)
 
 
 def join(parts: list[Predictions]) -> Predictions:
-    """Predictions of several batches as one; an empty list gives no images."""
-    if not parts:
-        return Predictions(
-            PrimitiveScenes(
-                torch.zeros(0, 0).long(), torch.zeros(0, 0, 3), torch.zeros(0, 0, 3, 3)
-            ),
-            torch.zeros(0, 0),
-            torch.zeros(0, 0, len(KINDS)),
-            torch.zeros(0, 0, 4),
-        )
-    scenes = PrimitiveScenes(
-        *(
-            torch.cat([getattr(part.scenes, name) for part in parts])
-            for name in ("kinds_BK", "positions_BK3", "rotations_BK33")
-        )
-    )
+    """Predictions of several batches as one."""
     return Predictions(
-        scenes,
-        torch.cat([part.confidence_BQ for part in parts]),
-        torch.cat([part.kind_probability_BQN for part in parts]),
-        torch.cat([part.expected_error_BQ4 for part in parts]),
+        concatenate([part.scenes for part in parts]),
+        *(
+            torch.cat([getattr(part, entry.name) for part in parts])
+            for entry in fields(Predictions)[1:]
+        ),
     )

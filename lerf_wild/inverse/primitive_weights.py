@@ -30,7 +30,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelFileError(f"{path}: no such file. Give a .safetensors file of weights.")
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         reason = str(error).split("\n")[0][:100]
         raise ModelFileError(f"{path}: not a readable safetensors file ({reason}).") from None

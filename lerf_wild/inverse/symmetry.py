@@ -41,7 +41,7 @@ def _weights(degree: int) -> tuple[float, ...]:
 
 
 def symmetric_power(vector_3: Tensor, degree: int) -> Tensor:
-    """Coefficients of (vector . v)^degree, shape [..., 3] -> [..., (degree + 1)(degree + 2) / 2]."""
+    """Coefficients of (vector . v)^degree, [..., 3] -> [..., (degree + 1)(degree + 2) / 2]."""
     exponents = torch.tensor(_exponents(degree), device=vector_3.device)
     weights = torch.tensor(_weights(degree), dtype=vector_3.dtype, device=vector_3.device)
     return vector_3[..., None, :].pow(exponents).prod(-1) * weights

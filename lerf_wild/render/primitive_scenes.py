@@ -87,7 +87,7 @@ def rotation_to_euler(rotation_33: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SceneSampler:
-    """The distribution of scenes; the defaults are the reference's, but for the empty slot count."""
+    """The distribution of scenes; the defaults are the reference's."""
 
     kinds: tuple[int, ...] = (SPHERE, CUBE, CYLINDER)
     """Which primitives occur, each equally often."""

@@ -157,7 +157,7 @@ def _cylinder(x_nw: Tensor, y_nw: Tensor, R_n33: Tensor, s: float) -> Surface:
 
 
 def _side(component: Tensor) -> Tensor:
-    """Sign of a direction's component, where 0 counts as positive: a face seen edge-on bounds too."""
+    """Sign of a component; 0 counts as positive, because a face seen edge-on bounds too."""
     return torch.where(component < 0, -1.0, 1.0)
 
 

@@ -22,7 +22,6 @@ from lerf_wild.render.primitive_scenes import (
     PrimitiveScenes,
     SceneSampler,
     euler_to_rotation,
-    sort_by_x,
 )
 from lerf_wild.storage.atomic import write_bytes, write_json
 from lerf_wild.storage.json_files import read_json
@@ -34,11 +33,14 @@ REFERENCE_TRAIN, REFERENCE_TEST = 3_000, 500
 Renderer = Callable[[PrimitiveScenes], Tensor]
 
 
-def reference_scenes(count: int, seed: int, max_objects: int = 3) -> PrimitiveScenes:
-    """The scenes that the reference draws with a seed, in its order.
+def reference_scenes(count: int, seed: int, max_objects: int = 3) -> tuple[PrimitiveScenes, Tensor]:
+    """The scenes that the reference draws with a seed, in its order, and their Euler angles.
 
     Its stream is numpy's default generator, and for each scene takes the number of objects, then
     per object the kind, x, y, z and three Euler angles.
+
+    Returns:
+        The scenes, sorted by x, and the angles [count, max_objects, 3] in radians.
     """
     rng = np.random.default_rng(seed)
     kinds = np.full((count, max_objects), ABSENT, np.int64)
@@ -49,16 +51,21 @@ def reference_scenes(count: int, seed: int, max_objects: int = 3) -> PrimitiveSc
             kinds[scene, slot] = rng.integers(0, 3)
             positions[scene, slot] = [rng.uniform(-b, b) for b in (0.9, 0.9, 0.3)]
             angles[scene, slot] = [rng.uniform(0.0, np.pi) for _ in range(3)]
-    rotations = euler_to_rotation(torch.from_numpy(angles)).float()
-    return sort_by_x(
-        PrimitiveScenes(torch.from_numpy(kinds), torch.from_numpy(positions).float(), rotations)
+    order = np.argsort(np.where(kinds < 0, np.inf, positions[..., 0]), axis=1, kind="stable")
+    angles = torch.from_numpy(np.take_along_axis(angles, order[..., None], 1))
+    kinds = np.take_along_axis(kinds, order, 1)
+    positions = np.take_along_axis(positions, order[..., None], 1)
+    scenes = PrimitiveScenes(
+        torch.from_numpy(kinds),
+        torch.from_numpy(positions).float(),
+        euler_to_rotation(angles).float(),
     )
+    return scenes, angles.float()
 
 
-def reference_split(seed: int = 0) -> tuple[PrimitiveScenes, PrimitiveScenes]:
-    """The reference's 3,000 training scenes and its 500 test scenes."""
-    scenes = reference_scenes(REFERENCE_TRAIN + REFERENCE_TEST, seed)
-    return scenes[:REFERENCE_TRAIN], scenes[REFERENCE_TRAIN:]
+def reference_test_scenes(seed: int = 0) -> PrimitiveScenes:
+    """The reference's 500 test scenes: the last of the 3,500 that it draws with a seed."""
+    return reference_scenes(REFERENCE_TRAIN + REFERENCE_TEST, seed)[0][REFERENCE_TRAIN:]
 
 
 def write_shards(
