@@ -119,10 +119,10 @@ def test_missing_and_broken_labels_are_named(scene):
         find_labels(scene, scene / "nowhere")
     path = scene / "labels" / "frame_00001.json"
     path.write_text('{"shapes": [{"label": "fox"}]}')
-    with pytest.raises(DatasetError, match="frame_00001.json"):
+    with pytest.raises(DatasetError, match=r"frame_00001\.json"):
         labelled_views(scene / "labels", scene)
     path.write_text('{"shapes": [{"la')
-    with pytest.raises(ValueError, match="frame_00001.json"):
+    with pytest.raises(ValueError, match=r"frame_00001\.json"):
         labelled_views(scene / "labels", scene)
 
 

@@ -1,0 +1,104 @@
+"""Answers from points whose place and size are known."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from lerf_wild.cli.answers import TOP_SHARE, answers, scene_scores
+from lerf_wild.cli.query import answer_table, query_report
+from lerf_wild.cli.report import write_report
+from lerf_wild.cli.sampling import ScoredScene, SurfacePoints, as_cloud
+from lerf_wild.storage.json_files import read_json
+
+METRES_PER_WORLD, WORLD_PER_NERF = 0.5, 4.0
+BOX_CENTRE_WORLD = np.array([1.0, -2.0, 0.5])
+BOX_SIZE_WORLD = np.array([1.2, 0.4, 0.8])
+
+
+@pytest.fixture()
+def found(plain_run):
+    """Points on a wide floor, and a box of relevant points at a known place in the world."""
+    rng = np.random.default_rng(0)
+    floor_N3 = np.column_stack([rng.uniform(-8, 8, (4000, 2)), np.zeros(4000)])
+    box_N3 = BOX_CENTRE_WORLD + rng.uniform(-0.5, 0.5, (3000, 3)) * BOX_SIZE_WORLD
+    world_N3 = np.concatenate([floor_N3, box_N3])
+    fox_N = np.r_[np.full(4000, 0.2), np.full(3000, 0.75)]
+    fox_N[4500] = 0.95
+    whale_N = np.full(7000, 0.3)
+    transform = plain_run.transform_34
+    nerf_N3 = plain_run.scale * (world_N3 @ transform[:, :3].T + transform[:, 3])
+    points = SurfacePoints(
+        nerf_N3.astype(np.float32),
+        np.tile(transform[:, 2].astype(np.float32), (7000, 1)),
+        np.zeros((7000, 3), np.uint8),
+        np.column_stack([fox_N, whale_N]).astype(np.float32),
+        np.full(7000, 9, np.uint8),
+    )
+    sizes = np.array([0.2, 0.05], np.float32)
+    return ScoredScene(points, ("red fox", "whale"), ("object", "things"), sizes)
+
+
+def test_a_phrase_is_found_where_it_is(plain_run, found):
+    fox, whale = answers(plain_run, found)
+    assert fox.present
+    assert not whale.present
+    assert whale.box is None
+    assert fox.regions == 1
+    assert fox.scale == pytest.approx(0.2 * WORLD_PER_NERF * METRES_PER_WORLD)
+    np.testing.assert_allclose(
+        fox.box.centre, BOX_CENTRE_WORLD * METRES_PER_WORLD, atol=0.03 * METRES_PER_WORLD
+    )
+    np.testing.assert_allclose(fox.box.size, BOX_SIZE_WORLD * METRES_PER_WORLD, rtol=0.08)
+    assert abs(np.sin(fox.box.yaw_rad)) < 0.05
+    transform = plain_run.transform_34
+    world_3 = (found.points.positions_N3[4500] / plain_run.scale - transform[:, 3]) @ transform[
+        :, :3
+    ]
+    np.testing.assert_allclose(fox.position, world_3 * METRES_PER_WORLD, rtol=1e-5)
+
+
+def test_boxes_turn_with_their_quaternion(plain_run, found):
+    box = answers(plain_run, found)[0].box
+    w, x, y, z = box.wxyz
+    assert (x, y) == pytest.approx((0, 0), abs=1e-6)
+    half_turns = (2 * np.arctan2(z, w) - box.yaw_rad) / (2 * np.pi)
+    assert half_turns == pytest.approx(round(half_turns), abs=1e-6)
+
+
+def test_one_stray_point_makes_nothing_present():
+    count = round(20 / TOP_SHARE)
+    scores_NP = np.full((count, 1), 0.4, np.float32)
+    scores_NP[7] = 1.0
+    assert scene_scores(scores_NP)[0] < 0.45
+    assert scene_scores(np.array([[0.1], [0.7]]))[0] == pytest.approx(0.7)
+
+
+def test_clouds_are_in_the_frame_that_is_asked_for(plain_run, found):
+    world, nerf = (as_cloud(plain_run, found, frame) for frame in ("world", "nerf"))
+    assert np.abs(world.positions_N3[:4000, 2]).max() < 1e-6
+    np.testing.assert_allclose(nerf.positions_N3, found.points.positions_N3)
+    np.testing.assert_allclose(world.normals_N3[0], [0, 0, 1], atol=1e-6)
+    assert world.metadata["frame"] == "world"
+    assert world.metadata["meters_per_unit"] == METRES_PER_WORLD
+    assert nerf.metadata["meters_per_unit"] == METRES_PER_WORLD * WORLD_PER_NERF
+    # The best phrase at the floor is the whale, in the box the fox.
+    assert world.scale_N[0] == pytest.approx(0.05 * WORLD_PER_NERF * METRES_PER_WORLD)
+    assert nerf.scale_N[-1] == pytest.approx(0.2)
+
+
+def test_answers_are_json_and_a_table(plain_run, found, tmp_path):
+    from rich.console import Console
+
+    given = answers(plain_run, found)
+    write_report(tmp_path / "q.json", query_report(plain_run, given, ("object",), 7000), seed=1)
+    content = read_json(tmp_path / "q.json")
+    assert [one["phrase"] for one in content["queries"]] == ["red fox", "whale"]
+    assert content["queries"][1]["box"] is None
+    assert content["unit"] == "metres"
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(answer_table(plain_run, given))
+    text = console.export_text()
+    assert text.index("red fox") < text.index("whale")
