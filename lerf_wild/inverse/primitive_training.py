@@ -93,20 +93,9 @@ class PrimitiveTrainer:
         total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
-        self._update_average()
+        update_average(self.average, self.network, self.step, self.spec.averaging)
         self.step += 1
         return {name: float(part.detach()) for name, part in parts.items()}
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.spec.averaging, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(
-            self.average.state_dict().values(), self.network.state_dict().values()
-        ):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1.0 - decay)
-            else:
-                mean.copy_(value)
 
     def save(self, path: Path) -> None:
         """Writes everything that is needed to go on, atomically."""
@@ -128,6 +117,17 @@ class PrimitiveTrainer:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": states, "param_groups": groups})
         self.step = int(metadata["step"])
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
+    """Moves a running average towards the network; faster in the first steps."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for mean, value in zip(average.state_dict().values(), network.state_dict().values()):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1.0 - decay)
+        else:
+            mean.copy_(value)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,9 +7,9 @@ distribution. Each shard has its own seed, so the files don't depend on who writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from lerf_wild.errors import DatasetError, InputError
 from lerf_wild.render.primitive_scenes import (
     ABSENT,
     PrimitiveScenes,
-    SceneSampler,
     euler_to_rotation,
 )
 from lerf_wild.storage.atomic import write_bytes, write_json
@@ -30,7 +29,14 @@ from lerf_wild.storage.safe_paths import inside
 REFERENCE_TRAIN, REFERENCE_TEST = 3_000, 500
 """How the reference splits the stream of one seed: training scenes first."""
 
-Renderer = Callable[[PrimitiveScenes], Tensor]
+
+class Draws(Protocol):
+    """What makes images and scenes: `lerf_wild.inverse.primitive_setups.Setup` is one."""
+
+    name: str
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, PrimitiveScenes]:
+        """Draws images [count, size, size] in 0-1 and their scenes."""
 
 
 def reference_scenes(count: int, seed: int, max_objects: int = 3) -> tuple[PrimitiveScenes, Tensor]:
@@ -69,12 +75,7 @@ def reference_test_scenes(seed: int = 0) -> PrimitiveScenes:
 
 
 def write_shards(
-    folder: Path,
-    count: int,
-    seed: int,
-    sampler: SceneSampler,
-    render: Renderer,
-    shard_size: int = 1_000,
+    folder: Path, count: int, seed: int, setup: Draws, shard_size: int = 1_000
 ) -> Iterator[Path]:
     """Writes `count` scenes as shards, yielding each file as it is done, then the index."""
     if count < 1 or shard_size < 1:
@@ -82,20 +83,18 @@ def write_shards(
     names = []
     for index, start in enumerate(range(0, count, shard_size)):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
-        scenes = sampler.sample(min(shard_size, count - start), generator)
+        images, scenes = setup.draw(min(shard_size, count - start), generator)
         path = folder / f"shard_{index:05d}.safetensors"
-        write_bytes(path, save(_tensors(scenes, render)))
+        write_bytes(path, save(_tensors(images, scenes)))
         names.append(path.name)
         yield path
-    write_json(
-        folder / "index.json",
-        {"format": 1, "scenes": count, "seed": seed, "shards": names, "sampler": asdict(sampler)},
-    )
+    index_file = {"format": 1, "scenes": count, "seed": seed, "setup": setup.name, "shards": names}
+    write_json(folder / "index.json", index_file)
 
 
-def _tensors(scenes: PrimitiveScenes, render: Renderer) -> dict[str, Tensor]:
+def _tensors(images: Tensor, scenes: PrimitiveScenes) -> dict[str, Tensor]:
     return {
-        "images": (render(scenes) * 255.0).round().to(torch.uint8).contiguous(),
+        "images": (images * 255.0).round().to(torch.uint8).contiguous(),
         "kinds": scenes.kinds_BK.to(torch.int8),
         "positions": scenes.positions_BK3.contiguous(),
         "rotations": scenes.rotations_BK33.contiguous(),

@@ -1,0 +1,220 @@
+"""Attend, infer, repeat without labels: counting and placing spheres from pixels alone.
+
+Eslami et al. 2016 with a known renderer. An image is explained one object at a time: from the
+image and what is still unexplained, the network says whether there is a further object
+(z_pres, a Bernoulli variable) and where (z_where, a Gaussian), and the renderer adds it to the
+canvas. The evidence lower bound is climbed with reparameterised gradients for z_where and
+REINFORCE with a learned baseline for z_pres. No label is read: `train_unsupervised` is given
+images only.
+
+Its own set-up: 32x32 orthographic images of 0 to 3 spheres that do not cover each other's
+centres. While training begins, objects are free of charge and their edges soft, so that places are
+learned first; then each object must pay for itself.
+
+Symbols: B images, T steps at most, S = 32 pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lerf_wild.errors import TrainingError
+from lerf_wild.render.primitive_scenes import ABSENT, SCALE, SPHERE, PrimitiveScenes
+from lerf_wild.render.primitives import AMBIENT, pixel_centres, render_orthographic
+
+SIZE = 32
+MAX_OBJECTS = 3
+STEPS = MAX_OBJECTS + 1
+"""One more than there can be: a wrong count above the truth must be possible."""
+LATERAL = 1.1
+LEAST_DISTANCE = 0.55
+
+
+@dataclass(frozen=True)
+class UnsupervisedSpec:
+    """How to train."""
+
+    steps: int = 4000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    pixel_std: float = 0.3
+    """Standard deviation of the pixel likelihood."""
+    free_reward: float = 5.0
+    """Log odds of a further object when training begins."""
+    price: float = -10.0
+    """Log odds of a further object in the end."""
+    free_share: float = 0.25
+    """Share of the steps before objects begin to cost; the price is full after twice as many."""
+    seed: int = 0
+
+
+class Attention(nn.Module):
+    """Image and rest [B, 2, S, S] -> presence logit [B], place [B, 2], its spread, baseline [B]."""
+
+    def __init__(self, channels: int = 32) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(2, channels, 5, stride=2, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.heat = nn.Conv2d(channels, 1, 1)
+        self.presence = nn.Sequential(nn.Linear(2 * channels, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.baseline = nn.Sequential(nn.Linear(2 * channels, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.log_spread = nn.Parameter(torch.tensor(-2.5))
+        along = pixel_centres(SIZE).view(-1, 2).mean(1)
+        y, x = torch.meshgrid(-along, along, indexing="ij")
+        self.register_buffer("places", torch.stack([x, y], -1).reshape(-1, 2), persistent=False)
+
+    def forward(self, pair_B2SS: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        features = self.features(pair_B2SS)
+        place = self.heat(features).flatten(1).softmax(1) @ self.places
+        pooled = torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1)
+        spread = self.log_spread.clamp(-5.0, -1.0).exp()
+        return (
+            self.presence(pooled).squeeze(1),
+            place,
+            spread,
+            self.baseline(pooled.detach()).squeeze(1),
+        )
+
+
+def sphere_layer(place_B2: Tensor, softness: float) -> tuple[Tensor, Tensor]:
+    """Coverage and intensity [B, S, S] of a soft-edged sphere at each place."""
+    centres = pixel_centres(SIZE).to(place_B2)
+    squared = (centres - place_B2[:, :1]).square()[:, None, :] + (
+        -centres - place_B2[:, 1:]
+    ).square()[:, :, None]
+    facing = (1.0 - squared / SCALE**2).clamp(min=1e-4).sqrt()
+    coverage = torch.sigmoid((SCALE - (squared + 1e-8).sqrt()) / softness)
+    return coverage, AMBIENT + (1.0 - AMBIENT) * facing
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run of the inference over B images."""
+
+    canvas_BSS: Tensor
+    present_TB: Tensor
+    """1 where the step placed an object."""
+    logits_TB: Tensor
+    running_TB: Tensor
+    """1 where the step was reached."""
+    places_TB2: Tensor
+    baselines_TB: Tensor
+    spread: Tensor
+
+
+def attend(
+    network: Attention, images_BSS: Tensor, softness: float, generator: torch.Generator | None
+) -> Trace:
+    """Explains images object by object; samples with a generator, else takes the likelier."""
+    canvas = torch.zeros_like(images_BSS)
+    running = torch.ones(len(images_BSS))
+    steps: dict[str, list[Tensor]] = {k: [] for k in ("present", "logit", "run", "place", "base")}
+    for _ in range(STEPS):
+        logit, place, spread, baseline = network(torch.stack([images_BSS, images_BSS - canvas], 1))
+        if generator is None:
+            drawn = (logit > 0).float()
+        else:
+            drawn = (torch.rand(logit.shape, generator=generator) < logit.sigmoid()).float()
+            place = place + spread * torch.randn(place.shape, generator=generator)
+        present = drawn * running
+        coverage, intensity = sphere_layer(place, softness)
+        coverage = coverage * present[:, None, None]
+        canvas = canvas * (1.0 - coverage) + coverage * intensity
+        for name, value in zip(steps, (present, logit, running, place, baseline)):
+            steps[name].append(value)
+        running = present
+    stacked = {name: torch.stack(values) for name, values in steps.items()}
+    return Trace(canvas, *stacked.values(), spread)  # type: ignore[misc]
+
+
+def negative_bound(
+    trace: Trace, images_BSS: Tensor, log_odds: float, spec: UnsupervisedSpec
+) -> tuple[Tensor, Tensor]:
+    """A surrogate whose gradient is the bound's, and the bound itself, both means over images."""
+    error = (images_BSS - trace.canvas_BSS).square().sum((1, 2))
+    likelihood = -error / (2.0 * spec.pixel_std**2)
+    prior = log_odds * trace.present_TB.sum(0)
+    entropy = (trace.present_TB.sum(0) * 2.0) * trace.spread.log()
+    log_q = -F.binary_cross_entropy_with_logits(trace.logits_TB, trace.present_TB, reduction="none")
+    log_q = log_q * trace.running_TB
+    bound = likelihood + prior + entropy - log_q.sum(0)
+    signal = bound.detach()[None] - trace.baselines_TB.detach()
+    signal = signal / signal.std().clamp(min=1.0)
+    score = (signal * log_q).sum(0)
+    baseline_error = (bound.detach()[None] - trace.baselines_TB).square() * trace.running_TB
+    surrogate = -(likelihood + entropy) - 10.0 * score + 1e-2 * baseline_error.sum(0)
+    return surrogate.mean(), bound.detach().mean()
+
+
+def train_unsupervised(
+    draw_images: Callable[[int, torch.Generator], Tensor],
+    spec: UnsupervisedSpec,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Attention:
+    """Trains from images alone.
+
+    Args:
+        draw_images: draws a number of images [B, 32, 32] in 0-1.
+        spec: how to train.
+        on_step: called with the step and the bound.
+
+    Raises:
+        TrainingError: the bound is no longer finite.
+    """
+    torch.manual_seed(spec.seed)
+    network = Attention()
+    generator = torch.Generator().manual_seed(spec.seed)
+    optimiser = torch.optim.Adam(network.parameters(), lr=spec.learning_rate)
+    for step in range(spec.steps):
+        progress = step / max(spec.free_share * spec.steps, 1.0)
+        share = min(max(progress - 1.0, 0.0), 1.0)
+        log_odds = spec.free_reward + share * (spec.price - spec.free_reward)
+        softness = max(0.04, 0.2 * (1.0 - progress))
+        for group in optimiser.param_groups:
+            group["lr"] = spec.learning_rate * min(1.0, 3.0 * (1.0 - step / spec.steps))
+        images = draw_images(spec.batch_size, generator)
+        trace = attend(network, images, softness, generator)
+        loss, bound = negative_bound(trace, images, log_odds, spec)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"The bound at step {step} isn't finite; lower the learning rate.")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 50.0)
+        optimiser.step()
+        if on_step is not None:
+            on_step(step, float(bound))
+    return network
+
+
+@torch.no_grad()
+def count_objects(network: Attention, images_BSS: Tensor) -> Tensor:
+    """Number of objects that the network finds in each image, int64 [B]."""
+    return attend(network, images_BSS, 0.04, None).present_TB.sum(0).long()
+
+
+def draw_spheres(count: int, generator: torch.Generator) -> tuple[Tensor, PrimitiveScenes]:
+    """Images of 0 to 3 spheres whose centres keep their distance, and the scenes."""
+    places = LATERAL * (2.0 * torch.rand(count, 64, 2, generator=generator) - 1.0)
+    chosen = places[:, :1]
+    for _ in range(MAX_OBJECTS - 1):
+        gaps = torch.cdist(places, chosen).amin(2)
+        # The first of the drawn places that keeps its distance; 64 draws always hold one.
+        first = (gaps > LEAST_DISTANCE).float().argmax(1)
+        chosen = torch.cat([chosen, places[torch.arange(count), first][:, None]], 1)
+    objects = torch.randint(MAX_OBJECTS + 1, (count, 1), generator=generator)
+    kinds = torch.where(torch.arange(MAX_OBJECTS) < objects, SPHERE, ABSENT)
+    positions = torch.cat([chosen, torch.zeros(count, MAX_OBJECTS, 1)], 2)
+    rotations = torch.eye(3).expand(count, MAX_OBJECTS, 3, 3)
+    scenes = PrimitiveScenes(kinds, positions, rotations)
+    return render_orthographic(scenes, SIZE), scenes

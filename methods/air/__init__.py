@@ -1,0 +1,1 @@
+"""AIR: recovers primitives from images by inverting a renderer."""
