@@ -75,8 +75,8 @@ class LerfWildModelConfig(NerfactoModelConfig):
     """Weight of the DINO loss (squared error in units of the features' variance)."""
     query_scales: int = 30
     """Number of tile sizes a query tries, evenly spaced in their logarithm."""
-    probe_rays: int = 16384
-    """Most rays that choose the scale of a query; larger views are probed on a regular subset."""
+    probe_rays: int = 1024
+    """Rays, on a regular grid over a view, that are tried at all sizes to choose one."""
     min_views: int = 5
     """Places that fewer training views see don't answer queries. Scenes of few views need less:
     never more than a third of the views is asked for."""
@@ -193,14 +193,18 @@ def _lite_config() -> LerfWildTrainerConfig:
     return config
 
 
+TINY_STEPS = 4000
+"""Steps of the laptop size: after these its colours hardly gain, in about six minutes."""
+
+
 def _tiny_model() -> LerfWildModelConfig:
     return LerfWildModelConfig(
         implementation="torch",
         num_levels=6,
         features_per_level=4,
         base_res=16,
-        max_res=256,
-        log2_hashmap_size=15,
+        max_res=512,
+        log2_hashmap_size=16,
         hidden_dim=32,
         hidden_dim_color=32,
         num_proposal_iterations=1,
@@ -217,8 +221,8 @@ def _tiny_model() -> LerfWildModelConfig:
         eval_num_rays_per_chunk=4096,
         language_levels=(8,),
         language_min_resolutions=(16,),
-        language_max_resolutions=(128,),
-        language_log2_table=14,
+        language_max_resolutions=(512,),
+        language_log2_table=16,
         language_features=4,
         language_width=64,
         language_hidden_layers=1,
@@ -230,19 +234,19 @@ def _tiny_model() -> LerfWildModelConfig:
 def _tiny_config() -> LerfWildTrainerConfig:
     config = copy.deepcopy(_base_config())
     config.method_name = "lerf-wild-tiny"
-    config.max_num_iterations = 2000
+    config.max_num_iterations = TINY_STEPS
     config.steps_per_save = 500
-    config.steps_per_eval_all_images = 2000
+    config.steps_per_eval_all_images = TINY_STEPS
     config.mixed_precision = False
     config.pipeline.model = _tiny_model()
     config.pipeline.datamanager.train_num_rays_per_batch = 1024
     config.pipeline.datamanager.eval_num_rays_per_batch = 1024
     config.pipeline.datamanager.dataparser.train_split_fraction = 0.9
     config.optimizers = {
-        "proposal_networks": _adam(1e-3, 2000),
-        "fields": _adam(1e-3, 2000),
-        "camera_opt": _adam(1e-4, 2000, lr=1e-3),
-        "language": _adam(1e-3, 2000),
+        "proposal_networks": _adam(5e-4, TINY_STEPS),
+        "fields": _adam(5e-4, TINY_STEPS),
+        "camera_opt": _adam(1e-4, TINY_STEPS, lr=1e-3),
+        "language": _adam(1e-3, TINY_STEPS),
     }
     config.pipeline.patch_encoder = "embedded"
     config.viewer.num_rays_per_chunk = 4096

@@ -104,7 +104,7 @@ class LanguageField(nn.Module):
         """Grid features at contracted positions in [0, 1]; no gradient to the positions."""
         flat = positions.detach().reshape(-1, 3)
         features = torch.cat([grid(flat).float() for grid in self.grids], dim=-1)
-        return features.view(*positions.shape[:-1], -1)
+        return features.view(*positions.shape[:-1], features.shape[-1])
 
     def clip_position_part(self, features: Float[Tensor, "*batch g"]) -> Float[Tensor, "*batch w"]:
         """The share of the first layer that no scale changes: compute it once for many scales."""

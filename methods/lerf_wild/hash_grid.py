@@ -86,13 +86,21 @@ def hash_lookup(
     return values.view(*positions.shape[:-1], encoding.get_out_dim())
 
 
-def use_fast_lookup(module: nn.Module) -> int:
+def use_fast_lookup(module: nn.Module, in_training: bool = True) -> int:
     """Switches every torch hash grid inside `module` to the fast path and returns their number.
 
-    Only for grids whose positions need no gradient: no camera optimiser and no analytic normals.
+    Without `in_training` the fast path is taken only while gradients are off: for models whose
+    positions need gradients, because of a camera optimiser or of analytic normals.
     """
     grids = [part for part in module.modules() if isinstance(part, HashEncoding)]
     grids = [grid for grid in grids if grid.tcnn_encoding is None]
+    lookup = hash_lookup if in_training else _lookup_without_gradient
     for grid in grids:
-        grid.pytorch_fwd = partial(hash_lookup, grid)
+        grid.pytorch_fwd = partial(lookup, grid)
     return len(grids)
+
+
+def _lookup_without_gradient(encoding: HashEncoding, positions: Tensor) -> Tensor:
+    if torch.is_grad_enabled():
+        return HashEncoding.pytorch_fwd(encoding, positions)
+    return hash_lookup(encoding, positions)

@@ -55,9 +55,9 @@ class LerfWildModel(NerfactoModel):
         with lazy_perceptual_metric():
             super().populate_modules()
         self.renderer_expected_depth = _TappedDepth(method="expected")
-        if not (self.config.predict_normals or self.config.camera_optimizer.mode != "off"):
-            use_fast_lookup(self.field)
-            use_fast_lookup(self.proposal_networks)
+        needs = self.config.predict_normals or self.config.camera_optimizer.mode != "off"
+        for part in (self.field, self.proposal_networks):
+            use_fast_lookup(part, in_training=not needs)
         self.language = _language_field(self.config)
         self.register_buffer("basis_range", torch.tensor([-6.0, 2.0]))
         self.register_buffer("size_range", torch.tensor([-6.0, 2.0]))
@@ -276,11 +276,11 @@ class LerfWildModel(NerfactoModel):
         self, outputs: dict[str, Tensor], samples: TopSamples, query: Query
     ) -> dict[str, Tensor]:
         """Answers for loose rays, as ns-export asks: sizes are chosen once, on the first batch."""
+        folded = fold_query(query, self.language.clip_head)
         known = self._batch_sizes
         if known is None or known[0] is not query:
-            known = (query, choose_sizes(self, next(iter(samples.chunks(4096))), query))
+            known = (query, choose_sizes(self, next(iter(samples.chunks(4096))), folded))
             self._batch_sizes = known
-        folded = fold_query(query, self.language.clip_head)
         relevancy = relevancy_at(self, samples, folded, self.query_sizes(), known[1])
         return _layers(outputs["rgb"], relevancy)
 

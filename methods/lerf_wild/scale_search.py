@@ -10,13 +10,13 @@ H = sum_i w_i h_i and A = sum_i w_i, the cosine of a phrase t with the rendered 
     = (Q^T t) . y / |y|,              y = S [H; A],
 
 which is exact and never forms a D-vector. The part of the network that sees the position is
-evaluated once for all scales.
+evaluated once for all scales, and samples that hardly weigh anything are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +24,9 @@ from torch import Tensor, nn
 
 from lerf_wild.language.relevancy import Query, relevancy_from_cosines
 from lerf_wild.methods.lerf_wild.field import LanguageField, folded_head
+
+MIN_SAMPLE_WEIGHT = 1e-3
+"""Samples that weigh less are skipped. On a trained scene most of a ray's samples do."""
 
 MIN_VISIBLE_WEIGHT = 0.05
 """Rays of which less than this lies in well-seen places answer 0 to everything."""
@@ -40,6 +43,10 @@ class TopSamples:
 
     def __len__(self) -> int:
         return len(self.weights_RK)
+
+    def take(self, rays: Int[Tensor, "n"]) -> TopSamples:
+        """The samples of some of the rays."""
+        return TopSamples(self.positions_RK3[rays], self.weights_RK[rays])
 
     def chunks(self, size: int) -> Iterable[TopSamples]:
         """Yields the rays in order, at most `size` at a time."""
@@ -75,6 +82,10 @@ class FoldedQuery:
         )
         return value * (weight_R >= MIN_VISIBLE_WEIGHT)[..., None]
 
+    def pick(self, phrases: Int[Tensor, "n"]) -> FoldedQuery:
+        """The same query with some of its phrases."""
+        return replace(self, phrases_PQ=self.phrases_PQ[phrases])
+
 
 def fold_query(query: Query, head: nn.Linear) -> FoldedQuery:
     """Folds a linear CLIP head into the embeddings of a query."""
@@ -94,6 +105,29 @@ def log_spaced_sizes(log2_range: Float[Tensor, "2"], count: int) -> Float[Tensor
     return torch.exp2(log2_range[0] + share * (log2_range[1] - log2_range[0]))
 
 
+def rendered_hidden(
+    field: LanguageField,
+    samples: TopSamples,
+    sizes_S: Float[Tensor, "s"],
+    log2_range: Float[Tensor, "2"],
+) -> Iterator[tuple[Float[Tensor, "r w"], Float[Tensor, "r"]]]:
+    """Yields, for each tile size, the rendered hidden vectors and the weight that they hold."""
+    kept = samples.weights_RK >= MIN_SAMPLE_WEIGHT
+    weights_N = samples.weights_RK[kept]
+    counts_R = kept.sum(dim=1)
+    starts_R = counts_R.cumsum(0) - counts_R
+    weight_R = (samples.weights_RK * kept).sum(dim=1)
+    rows_N = torch.arange(len(weights_N), device=weights_N.device)
+    position_part_NW = field.clip_position_part(field.encode(samples.positions_RK3[kept]))
+    for scale_part_W in field.clip_scale_part(sizes_S, log2_range):
+        hidden_NW = field.clip_hidden(position_part_NW, scale_part_W)
+        # Rows from one start to the next are a ray's: a weighted sum without a padded tensor.
+        hidden_RW = nn.functional.embedding_bag(
+            rows_N, hidden_NW, starts_R, mode="sum", per_sample_weights=weights_N.to(hidden_NW)
+        )
+        yield hidden_RW, weight_R
+
+
 def relevancy_over_sizes(
     field: LanguageField,
     samples: TopSamples,
@@ -102,36 +136,44 @@ def relevancy_over_sizes(
     log2_range: Float[Tensor, "2"],
 ) -> Float[Tensor, "r s p"]:
     """Relevancy of every ray at every tile size."""
-    position_part = field.clip_position_part(field.encode(samples.positions_RK3))
-    weights_R1K = samples.weights_RK[:, None, :]
-    weight_R = samples.weights_RK.sum(dim=-1)
-    found = []
-    for scale_part_W in field.clip_scale_part(sizes_S, log2_range):
-        hidden = field.clip_hidden(position_part, scale_part_W)
-        found.append(folded.relevancy((weights_R1K @ hidden)[:, 0], weight_R))
-    return torch.stack(found, dim=1)
+    rendered = rendered_hidden(field, samples, sizes_S, log2_range)
+    return torch.stack([folded.relevancy(*one) for one in rendered], dim=1)
 
 
-def best_sizes(
+def best_indices(
     field: LanguageField,
     samples: TopSamples,
     folded: FoldedQuery,
     sizes_S: Float[Tensor, "s"],
     log2_range: Float[Tensor, "2"],
     chunk: int,
-) -> tuple[Int[Tensor, "p"], Float[Tensor, "r s p"]]:
-    """Per phrase the scale of the highest relevancy over all rays, with all relevancies."""
-    parts = [
-        relevancy_over_sizes(field, part, folded, sizes_S, log2_range)
-        for part in samples.chunks(chunk)
-    ]
-    relevancy_RSP = torch.cat(parts)
-    return relevancy_RSP.amax(dim=0).argmax(dim=0), relevancy_RSP
+) -> Int[Tensor, "p"]:
+    """Per phrase the index of the tile size with the highest relevancy over all rays."""
+    peaks = []
+    for part in samples.chunks(chunk):
+        rendered = rendered_hidden(field, part, sizes_S, log2_range)
+        peaks.append(torch.stack([folded.relevancy(*one).amax(dim=0) for one in rendered]))
+    return torch.stack(peaks).amax(dim=0).argmax(dim=0)
 
 
-def at_own_size(
-    relevancy_RUP: Float[Tensor, "r u p"], index_P: Int[Tensor, "p"]
+def relevancy_at_indices(
+    field: LanguageField,
+    samples: TopSamples,
+    folded: FoldedQuery,
+    sizes_S: Float[Tensor, "s"],
+    index_P: Int[Tensor, "p"],
+    log2_range: Float[Tensor, "2"],
+    chunk: int,
 ) -> Float[Tensor, "r p"]:
-    """Picks each phrase's own scale."""
-    index = index_P.view(1, 1, -1).expand(len(relevancy_RUP), 1, -1)
-    return relevancy_RUP.gather(1, index)[:, 0]
+    """Relevancy of every ray with each phrase at its own size; a shared size is evaluated once."""
+    used = index_P.unique()
+    found_RP = samples.weights_RK.new_zeros(len(samples), len(index_P))
+    start = 0
+    for part in samples.chunks(chunk):
+        rows = slice(start, start + len(part))
+        start += len(part)
+        rendered = rendered_hidden(field, part, sizes_S[used], log2_range)
+        for index, one in zip(used, rendered):
+            phrases = (index_P == index).nonzero().flatten()
+            found_RP[rows, phrases] = folded.pick(phrases).relevancy(*one)
+    return found_RP

@@ -1,11 +1,11 @@
 """Rendering a view together with the answers to a query.
 
-Symbols: R rays of the view, P phrases, S scales, U scales in use.
+Symbols: R rays of the view, P phrases, S scales.
 
 The tile size of each phrase is the one with the highest relevancy anywhere in the view (LERF,
-section 3.4). Views of up to `probe_rays` rays are evaluated at all sizes; larger ones choose the
-sizes on a regular subset of that many rays and are then evaluated at the chosen sizes alone. The
-radiance field runs once for every pixel, and memory grows with the chunk, not with the view.
+section 3.4). All sizes are tried on a regular subset of the rays; the whole view is evaluated at
+the size that won, and its best pixels are tried at all sizes once more. The radiance field runs
+once for every pixel, and memory grows with the chunk, not with the view.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ from lerf_wild.language.relevancy import Query
 from lerf_wild.methods.lerf_wild.scale_search import (
     FoldedQuery,
     TopSamples,
-    at_own_size,
-    best_sizes,
+    best_indices,
     concatenate,
     fold_query,
-    relevancy_over_sizes,
+    relevancy_at_indices,
 )
 
 if TYPE_CHECKING:
     from lerf_wild.methods.lerf_wild.model import LerfWildModel
 
-MAX_TABLE = 1 << 25
-"""Most relevancies (rays x scales x phrases) held at once: 128 MB as float32."""
-
 LANGUAGE_CHUNK = 4096
 """Rays whose hidden vectors exist at the same time."""
+
+KEPT_RAYS = 1 << 16
+"""Views of up to this many rays keep their samples, so that nothing is marched twice: 25 MB for
+24 samples a ray. Larger views march a small subset beforehand to choose the sizes."""
+
+REFINED_PIXELS = 64
+"""Best pixels of each phrase that are tried at all sizes after the first choice."""
 
 
 @dataclass(frozen=True)
@@ -55,39 +58,22 @@ class ViewAnswer:
 @torch.no_grad()
 def answer_view(model: LerfWildModel, rays: RayBundle, query: Query) -> ViewAnswer:
     """Renders a camera's rays [H, W] and finds each phrase at its best size."""
-    height, width = rays.origins.shape[:2]
-    sizes_S = model.query_sizes()
     folded = fold_query(query, model.language.clip_head)
-    is_small = len(rays) <= _probe_limit(model, query)
-    index_P = None if is_small else choose_sizes(model, probe(model, rays, query), query)
-    kept: dict[str, list[Tensor]] = defaultdict(list)
-    samples, found = [], []
-    for chunk in ray_chunks(rays, model.config.eval_num_rays_per_chunk):
-        outputs, chunk_samples = model.shade(chunk.to(model.device))
-        for name, value in outputs.items():
-            if isinstance(value, Tensor):
-                kept[name].append(value.to(rays.origins.device))
-        if is_small:
-            samples.append(chunk_samples)
-        else:
-            found.append(relevancy_at(model, chunk_samples, folded, sizes_S, index_P))
-    if is_small:
-        index_P, table_RSP = best_sizes(
-            model.language, concatenate(samples), folded, sizes_S, model.basis_range, LANGUAGE_CHUNK
-        )
-        found = [at_own_size(table_RSP, index_P)]
-    images = {name: torch.cat(values).view(height, width, -1) for name, values in kept.items()}
-    relevancy = torch.cat(found).view(height, width, -1).to(rays.origins.device)
-    return ViewAnswer(images, relevancy, sizes_S[index_P])
+    if len(rays) > KEPT_RAYS:
+        return _answer_large_view(model, rays, folded)
+    outputs, samples = _shade_all(model, rays)
+    subset = _subset(*rays.origins.shape[:2], model.config.probe_rays).to(model.device)
+    index_P = choose_sizes(model, samples.take(subset), folded)
+    relevancy_RP, index_P = _refined(model, samples, folded, index_P)
+    return _view_answer(rays, outputs, relevancy_RP, model.query_sizes()[index_P])
 
 
-def choose_sizes(model: LerfWildModel, samples: TopSamples, query: Query) -> Int[Tensor, "p"]:
+def choose_sizes(
+    model: LerfWildModel, samples: TopSamples, folded: FoldedQuery
+) -> Int[Tensor, "p"]:
     """Index, into the model's query sizes, of the size at which each phrase peaks."""
-    folded = fold_query(query, model.language.clip_head)
-    index_P, _ = best_sizes(
-        model.language, samples, folded, model.query_sizes(), model.basis_range, LANGUAGE_CHUNK
-    )
-    return index_P
+    sizes_S = model.query_sizes()
+    return best_indices(model.language, samples, folded, sizes_S, model.basis_range, LANGUAGE_CHUNK)
 
 
 def relevancy_at(
@@ -97,28 +83,20 @@ def relevancy_at(
     sizes_S: Float[Tensor, "s"],
     index_P: Int[Tensor, "p"],
 ) -> Float[Tensor, "r p"]:
-    """Relevancy of rays with each phrase at its own size, evaluating each size in use once."""
-    used_U, place_P = index_P.unique(return_inverse=True)
-    parts = []
-    for part in samples.chunks(LANGUAGE_CHUNK):
-        table = relevancy_over_sizes(
-            model.language, part, folded, sizes_S[used_U], model.basis_range
-        )
-        parts.append(at_own_size(table, place_P))
-    return torch.cat(parts)
+    """Relevancy of rays with each phrase at its own one of the sizes (nerf units)."""
+    return relevancy_at_indices(
+        model.language, samples, folded, sizes_S, index_P, model.basis_range, LANGUAGE_CHUNK
+    )
 
 
 @torch.no_grad()
-def probe(model: LerfWildModel, rays: RayBundle, query: Query) -> TopSamples:
+def probe(model: LerfWildModel, rays: RayBundle) -> TopSamples:
     """Samples of a regular subset of a view's rays, without shading them."""
-    height, width = rays.origins.shape[:2]
-    limit = _probe_limit(model, query)
-    stride = max(1, math.ceil(math.sqrt(height * width / limit)))
-    subset = rays[stride // 2 :: stride, stride // 2 :: stride]
+    subset = _subset(*rays.origins.shape[:2], model.config.probe_rays)
+    chosen = rays.flatten()[subset.to(rays.origins.device)]
     chunk = model.config.eval_num_rays_per_chunk
-    return concatenate(
-        [model.top_samples(part.to(model.device)) for part in ray_chunks(subset, chunk)]
-    )
+    parts = [model.top_samples(part.to(model.device)) for part in ray_chunks(chosen, chunk)]
+    return concatenate(parts)
 
 
 def ray_chunks(rays: RayBundle, size: int) -> list[RayBundle]:
@@ -127,6 +105,63 @@ def ray_chunks(rays: RayBundle, size: int) -> list[RayBundle]:
     return [flat[start : start + size] for start in range(0, len(flat), size)]
 
 
-def _probe_limit(model: LerfWildModel, query: Query) -> int:
-    table_rows = MAX_TABLE // (model.config.query_scales * len(query.phrases))
-    return max(1024, min(model.config.probe_rays, table_rows))
+def _refined(
+    model: LerfWildModel, samples: TopSamples, folded: FoldedQuery, index_P: Tensor
+) -> tuple[Float[Tensor, "r p"], Int[Tensor, "p"]]:
+    """The whole view at the chosen sizes, and again where the best pixels prefer another size."""
+    sizes_S = model.query_sizes()
+    relevancy_RP = relevancy_at(model, samples, folded, sizes_S, index_P)
+    count = min(REFINED_PIXELS, len(samples))
+    best_pixels = relevancy_RP.topk(count, dim=0).indices.flatten().unique()
+    better_P = choose_sizes(model, samples.take(best_pixels), folded)
+    changed = (better_P != index_P).nonzero().flatten()
+    if len(changed) > 0:
+        again = relevancy_at(model, samples, folded.pick(changed), sizes_S, better_P[changed])
+        relevancy_RP[:, changed] = again
+    return relevancy_RP, better_P
+
+
+def _answer_large_view(model: LerfWildModel, rays: RayBundle, folded: FoldedQuery) -> ViewAnswer:
+    sizes_S = model.query_sizes()
+    index_P = choose_sizes(model, probe(model, rays), folded)
+    kept: dict[str, list[Tensor]] = defaultdict(list)
+    found = []
+    for chunk in ray_chunks(rays, model.config.eval_num_rays_per_chunk):
+        outputs, samples = model.shade(chunk.to(model.device))
+        _keep(kept, outputs, rays)
+        relevancy = relevancy_at(model, samples, folded, sizes_S, index_P)
+        found.append(relevancy.to(rays.origins.device))
+    return _view_answer(rays, kept, torch.cat(found), sizes_S[index_P])
+
+
+def _shade_all(model: LerfWildModel, rays: RayBundle) -> tuple[dict[str, list[Tensor]], TopSamples]:
+    kept: dict[str, list[Tensor]] = defaultdict(list)
+    samples = []
+    for chunk in ray_chunks(rays, model.config.eval_num_rays_per_chunk):
+        outputs, chunk_samples = model.shade(chunk.to(model.device))
+        _keep(kept, outputs, rays)
+        samples.append(chunk_samples)
+    return kept, concatenate(samples)
+
+
+def _keep(kept: dict[str, list[Tensor]], outputs: dict[str, Tensor], rays: RayBundle) -> None:
+    for name, value in outputs.items():
+        if isinstance(value, Tensor):
+            kept[name].append(value.to(rays.origins.device))
+
+
+def _view_answer(
+    rays: RayBundle, outputs: dict[str, list[Tensor]], relevancy_RP: Tensor, sizes_P: Tensor
+) -> ViewAnswer:
+    height, width = rays.origins.shape[:2]
+    images = {name: torch.cat(values).view(height, width, -1) for name, values in outputs.items()}
+    relevancy_HWP = relevancy_RP.to(rays.origins.device).view(height, width, -1)
+    return ViewAnswer(images, relevancy_HWP, sizes_P)
+
+
+def _subset(height: int, width: int, limit: int) -> Int[Tensor, "n"]:
+    """Rows of about `limit` rays on a regular grid over a view."""
+    stride = max(1, math.ceil(math.sqrt(height * width / limit)))
+    rows = torch.arange(min(stride // 2, height - 1), height, stride)
+    columns = torch.arange(min(stride // 2, width - 1), width, stride)
+    return (rows[:, None] * width + columns).flatten()

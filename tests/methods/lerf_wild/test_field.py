@@ -16,12 +16,13 @@ from lerf_wild.methods.lerf_wild.field import (
     scale_basis,
 )
 from lerf_wild.methods.lerf_wild.scale_search import (
+    MIN_SAMPLE_WEIGHT,
     MIN_VISIBLE_WEIGHT,
     TopSamples,
-    at_own_size,
-    best_sizes,
+    best_indices,
     fold_query,
     log_spaced_sizes,
+    relevancy_at_indices,
     relevancy_over_sizes,
 )
 
@@ -80,17 +81,33 @@ def test_folded_relevancy_is_exact(clip_dim, width):
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 100])
-def test_chunks_do_not_change_the_answer(chunk):
+def test_sizes_and_relevancy_do_not_depend_on_the_chunk(chunk):
     field, samples = make_field(), make_samples()
     folded, sizes = fold_query(make_query(24), field.clip_head), log_spaced_sizes(RANGE, 5)
     with torch.no_grad():
-        index, table = best_sizes(field, samples, folded, sizes, RANGE, chunk)
-        whole_index, whole = best_sizes(field, samples, folded, sizes, RANGE, 1000)
-    assert torch.equal(index, whole_index)
-    assert torch.allclose(table, whole, atol=1e-6)
-    picked = at_own_size(table, index)
-    assert picked.shape == (9, 3)
-    assert torch.allclose(picked.amax(dim=0), table.amax(dim=(0, 1)))
+        table = relevancy_over_sizes(field, samples, folded, sizes, RANGE)
+        index = best_indices(field, samples, folded, sizes, RANGE, chunk)
+        found = relevancy_at_indices(field, samples, folded, sizes, index, RANGE, chunk)
+    assert torch.equal(index, table.amax(dim=0).argmax(dim=0))
+    assert torch.allclose(found, table[:, index, torch.arange(3)], atol=1e-6)
+    assert torch.allclose(found.amax(dim=0), table.amax(dim=(0, 1)), atol=1e-6)
+
+
+def test_light_samples_are_left_out():
+    field, samples = make_field(), make_samples()
+    folded, sizes = fold_query(make_query(24), field.clip_head), log_spaced_sizes(RANGE, 2)
+    light = samples.weights_RK.clone()
+    light[:, 0] = 0.9 * MIN_SAMPLE_WEIGHT
+    without = light.clone()
+    without[:, 0] = 0.0
+    with torch.no_grad():
+        pair = [
+            relevancy_over_sizes(
+                field, TopSamples(samples.positions_RK3, weights), folded, sizes, RANGE
+            )
+            for weights in (light, without)
+        ]
+    assert torch.equal(*pair)
 
 
 def test_rendering_through_a_linear_head_is_deferred_exactly():

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from lerf_wild.errors import EncoderError, QueryError
+from lerf_wild.methods.lerf_wild import view_query
 from lerf_wild.methods.lerf_wild.model import split_phrases
 from lerf_wild.methods.lerf_wild.pipeline import PHRASES_FILE, saved_phrases
+from lerf_wild.methods.lerf_wild.scale_search import fold_query, relevancy_over_sizes
 from lerf_wild.methods.lerf_wild.view_query import answer_view
 
 
@@ -63,22 +65,37 @@ def test_composite_of_a_phrase_is_masked_by_its_own_relevancy(model, camera):
         assert torch.equal(picture[outside].amax(-1), picture[outside].amin(-1))
 
 
-def test_probing_a_large_view_chooses_the_same_sizes(model, camera):
+def all_sizes(model, camera, query):
+    """Every pixel at every size, as LERF does it."""
+    with torch.no_grad():
+        _, samples = model.shade(rays_of(camera).flatten())
+        folded = fold_query(query, model.language.clip_head)
+        return relevancy_over_sizes(
+            model.language, samples, folded, model.query_sizes(), model.basis_range
+        )
+
+
+@pytest.mark.parametrize("probe_rays", [16, 64, 10_000])
+def test_peaks_are_those_of_trying_every_size_at_every_pixel(settled, probe_rays, monkeypatch):
+    model = settled.pipeline.model.eval()
+    camera = settled.pipeline.datamanager.train_dataset.cameras[1:2]
+    monkeypatch.setattr(model.config, "probe_rays", probe_rays)
+    model.set_phrases(["red", "green", "blue"])
+    answer = answer_view(model, rays_of(camera), model.query)
+    table = all_sizes(model, camera, model.query)
+    assert torch.allclose(answer.relevancy_HWP.amax(dim=(0, 1)), table.amax(dim=(0, 1)), atol=1e-3)
+    model.train()
+
+
+def test_large_views_are_answered_like_small_ones(model, camera, monkeypatch):
     model.set_phrases(["red", "green"])
-    query = model.query
-    whole = answer_view(model, rays_of(camera), query)
-    limit = model.config.probe_rays
-    try:
-        model.config.probe_rays = 1
-        # 1,024 rays are the least that are probed; this view has as many, so ask for a larger one.
-        camera.rescale_output_resolution(2.0)
-        large = answer_view(model, rays_of(camera), query)
-    finally:
-        model.config.probe_rays = limit
-        camera.rescale_output_resolution(0.5)
-    assert large.relevancy_HWP.shape == (64, 64, 2)
-    ratio = large.size_P / whole.size_P
-    assert (ratio.log2().abs() < 1.0).all()
+    monkeypatch.setattr(model.config, "probe_rays", 10_000)
+    small = answer_view(model, rays_of(camera), model.query)
+    monkeypatch.setattr(view_query, "KEPT_RAYS", 100)
+    large = answer_view(model, rays_of(camera), model.query)
+    assert torch.equal(small.size_P, large.size_P)
+    assert torch.allclose(small.relevancy_HWP, large.relevancy_HWP, atol=1e-5)
+    assert torch.equal(small.outputs["rgb"], large.outputs["rgb"])
 
 
 def test_identical_phrases_give_identical_maps(model, camera):
