@@ -1,7 +1,7 @@
 """From scored points to an answer for each phrase: is it there, where, and how large.
 
-N points, P phrases. Positions and lengths are in the world frame; metres where the capture has a
-metric scale.
+N points, P phrases. Positions and boxes are in the capture's own coordinates; the size at which a
+phrase was found is in metres where the capture has a metric scale.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Answer:
     score: float
     """0 to 1; present above the frozen threshold."""
     scale: float
-    """Size at which it was found."""
+    """Size at which it was found, in metres or scene units."""
     position: tuple[float, ...]
     """The most relevant point."""
     box: Box | None
@@ -83,7 +83,7 @@ def _answer(run: Run, found: ScoredScene, index: int, score: float) -> Answer:
         present=present,
         score=score,
         scale=size * run.length_per_nerf,
-        position=_triple(_lengths(run, run.to_world(peak_3[None])[0])),
+        position=_triple(run.to_world(peak_3[None])[0]),
         box=_box(run, regions[0]) if regions else None,
         regions=len(regions),
     )
@@ -96,15 +96,11 @@ def _box(run: Run, region: FoundRegion) -> Box:
     x, y, z, w = roma.rotmat_to_unitquat(torch.from_numpy(world_33.T.copy())).tolist()
     centre_3 = run.to_world(np.asarray(region.box.centre)[None])[0]
     return Box(
-        centre=_triple(_lengths(run, centre_3)),
-        size=_triple(np.asarray(region.box.size) * run.length_per_nerf),
+        centre=_triple(centre_3),
+        size=_triple(np.asarray(region.box.size) / run.scale),
         wxyz=(w, x, y, z),
         yaw_rad=float(np.arctan2(world_33[0, 1], world_33[0, 0])),
     )
-
-
-def _lengths(run: Run, position_3: np.ndarray) -> np.ndarray:
-    return position_3 * (run.meters_per_unit or 1.0)
 
 
 def _triple(values: np.ndarray) -> tuple[float, ...]:

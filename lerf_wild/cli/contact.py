@@ -17,9 +17,12 @@ COLUMNS = ("picture", "overlay", "relevancy")
 
 
 def draw_contact_sheet(
-    run: Run, answered: Sequence[Answer], absent: Sequence[str], path: Path
+    run: Run, answered: Sequence[Answer], absent: Sequence[str], title: str, path: Path
 ) -> None:
-    """Renders the held-out views and writes the sheet, a PNG, atomically."""
+    """Renders the held-out views and writes the sheet, a PNG, atomically.
+
+    `absent` are those phrases that are known not to hold of the scene.
+    """
     query = run.query([one.phrase for one in answered])
     sizes_P = scene_sizes(run, query)
     cameras = run.dataset("held-out").cameras
@@ -28,16 +31,17 @@ def draw_contact_sheet(
         _row(one, _clearest(views, index), index, one.phrase in absent, run.unit)
         for index, one in enumerate(answered)
     ]
-    title = f"{run.config.experiment_name}: relevancy in held-out views"
     with atomic_path(path) as temporary:
         contact_sheet(title, COLUMNS, rows).save(temporary, format="PNG")
 
 
 def _row(answer: Answer, view: ViewAnswer, index: int, is_absent: bool, unit: str) -> SheetRow:
     map_HW = view.relevancy_HWP[..., index]
+    truth = "not there" if is_absent else "there"
     found = "found" if answer.present else "not found"
+    link = "and" if answer.present != is_absent else "yet"
     details = (
-        f"{found}, {'not there' if is_absent else 'there'}",
+        f"{truth} {link} {found}",
         f"score {answer.score:.2f}",
         f"scale {answer.scale:.2f} {unit}",
     )

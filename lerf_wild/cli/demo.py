@@ -140,7 +140,8 @@ def run_habitat(console: Console, seed: int, folder: Path, settings: Settings) -
         "exporting", lambda: _exporting(console, run, asked, folder, settings, seed)
     )
     sheet = folder / "contact_sheet.png"
-    stages.run("drawing", lambda: _drawing(run, answered, absent, sheet))
+    title = f"Habitat {seed}: eight phrases in held-out views"
+    stages.run("drawing", lambda: _drawing(run, answered, absent, title, sheet))
     content = {
         **measured.figures(),
         **{f"{name}_seconds": seconds for name, seconds in stages.seconds.items()},
@@ -266,9 +267,9 @@ def _exporting(
 
 
 def _drawing(
-    run: Any, answered: Sequence[Any], absent: Sequence[str], path: Path
+    run: Any, answered: Sequence[Any], absent: Sequence[str], title: str, path: Path
 ) -> tuple[None, str]:
     from lerf_wild.cli.contact import draw_contact_sheet
 
-    draw_contact_sheet(run, answered, absent, path)
+    draw_contact_sheet(run, answered, absent, title, path)
     return None, str(path)

@@ -64,13 +64,15 @@ def ask(
 
 def answer_table(run: Run, found: Sequence[Answer]) -> Table:
     """Returns the answers as a table, the surest first."""
-    unit = run.unit
-    table = Table(title=f"{run.config.experiment_name}, step {run.step}", title_justify="left")
-    for name in ("phrase", "there", "score", f"scale ({unit})", f"peak x y z ({unit})"):
-        table.add_column(name, justify="left" if name in ("phrase", "there") else "right")
-    table.add_column(f"box l x w x h ({unit})", justify="right")
+    place = run.unit if run.meters_per_unit == 1 else "scene units"
+    title = f"{run.config.experiment_name}, step {run.step}; places in {place}"
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("phrase")
+    table.add_column("there")
+    for name in ("score", f"scale ({run.unit})", "peak x y z", "box l w h"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in sorted(found, key=lambda answer: -answer.score):
-        box = " x ".join(f"{value:.2f}" for value in one.box.size) if one.box else "-"
+        box = " ".join(f"{value:.2f}" for value in one.box.size) if one.box else "-"
         table.add_row(
             escape(one.phrase),
             "[green]yes[/green]" if one.present else "[dim]no[/dim]",
@@ -91,7 +93,8 @@ def query_report(
         "step": run.step,
         "encoder": run.config.pipeline.model.encoder_identity,
         "frame": "world",
-        "unit": "metres" if run.meters_per_unit is not None else "scene units",
+        "scale_unit": "metres" if run.meters_per_unit is not None else "scene units",
+        "meters_per_unit": run.meters_per_unit,
         "existence_threshold": EXISTENCE_RELEVANCY,
         "canonical": list(canonical),
         "num_points": num_points,

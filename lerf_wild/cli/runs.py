@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from lerf_wild.cli.quiet import quiet_nerfstudio
 from lerf_wild.errors import DatasetError, ModelFileError, QueryError
-from lerf_wild.language.relevancy import CANONICAL_PHRASES, Query, clean_phrases, make_query
+from lerf_wild.language.relevancy import CANONICAL_PHRASES, Query, clean_phrases
 from lerf_wild.storage.json_files import read_json
 
 if TYPE_CHECKING:
@@ -96,12 +96,18 @@ class Run:
         Raises QueryError for phrases that can't be used and EncoderError when the encoder can't be
         had.
         """
-        model = self.model
-        # The model checks that the encoder is the one of the training; its own query stays unset.
-        model.set_phrases(clean_phrases(phrases)[:1])
-        model.set_query(None)
-        query = make_query(phrases, model._encoder_source(), canonical)
-        return query.to(model.device)
+        asked = self._embedded(phrases)
+        if tuple(canonical) == asked.canonical:
+            return asked
+        negatives = self._embedded(canonical)
+        return replace(asked, canonical=negatives.phrases, canonical_CD=negatives.embeddings_PD)
+
+    def _embedded(self, phrases: Sequence[str]) -> Query:
+        # The model embeds phrases only with the encoder that it was trained with.
+        self.model.set_phrases(clean_phrases(phrases))
+        query = self.model.query
+        self.model.set_query(None)
+        return query
 
     def answer(
         self,

@@ -116,7 +116,7 @@ def as_cloud(run: Run, found: ScoredScene, frame: Frame = "world") -> RelevancyC
     metric = is_world and run.meters_per_unit is not None
     metadata: dict[str, object] = {
         "frame": frame,
-        "units": "metres of scale, world units of position" if metric else "scene units",
+        "units": "scale in metres, positions as in the capture" if metric else "scene units",
         "encoder": run.config.pipeline.model.encoder_identity,
     }
     if run.meters_per_unit is not None:
@@ -180,17 +180,19 @@ def _view_points(
     from lerf_wild.methods.lerf_wild.view_query import relevancy_at
 
     folded = fold_query(query, model.language.clip_head)
-    positions, colours, scores, keep = [], [], [], []
+    positions, colours, scores, views, keep = [], [], [], [], []
     for bundle in _chunks(model, rays):
         outputs, samples = model.shade(bundle)
         positions.append(bundle.origins + bundle.directions * outputs["depth"])
         colours.append((outputs["rgb"].clamp(0, 1) * 255).round().to(torch.uint8))
         scores.append(relevancy_at(model, samples, folded, model.query_sizes(), index_P))
+        # The samples of a ray are ordered by weight: the first one is nearest to the surface.
+        views.append(counts_at(model.view_counts, samples.positions_RK3[:, 0]))
         keep.append(_is_surface(bundle, outputs, cameras))
     flat_N3 = torch.cat(positions)
     normals_HW3 = grid_normals(flat_N3.view(*rays.shape, 3), rays.directions)
-    views_N = counts_at(model.view_counts, model._contracted(flat_N3))
-    columns = (flat_N3, normals_HW3.view(-1, 3), torch.cat(colours), torch.cat(scores), views_N)
+    parts = (torch.cat(part) for part in (colours, scores, views))
+    columns = (flat_N3, normals_HW3.view(-1, 3), *parts)
     keep_N = torch.cat(keep)
     return SurfacePoints(*(column[keep_N].cpu().numpy() for column in columns))
 

@@ -79,7 +79,7 @@ def labelled_views(path: Path, scene: Path) -> tuple[LabelledView, ...]:
     """
     files = read_labels(path)
     instances = scene / "instances"
-    ids = _ids_by_phrase(files)
+    ids = _ids_by_phrase(files, read_truth(scene))
     return tuple(LabelledView(one, _mask_source(one, instances, ids)) for one in files)
 
 
@@ -97,9 +97,15 @@ def camera_file(path: Path) -> Path | None:
     return next((folder / name for name in CAMERA_FILES if (folder / name).is_file()), None)
 
 
-def _ids_by_phrase(files: Sequence[ViewLabels]) -> Mapping[str, tuple[int, ...]]:
-    # An object that is too small for a box in one view is labelled in another.
+def _ids_by_phrase(
+    files: Sequence[ViewLabels], truth: SceneTruth | None
+) -> Mapping[str, tuple[int, ...]]:
+    # An object that is too small for a box in one view is labelled in another. Labels hold wider
+    # names too, and of water; scene.json serves labels that don't name instances.
     found: dict[str, dict[int, None]] = {}
+    for instance in truth.instances if truth is not None else ():
+        for phrase in instance.phrases:
+            found.setdefault(phrase, {})[instance.id] = None
     for one in files:
         for phrase, region in one.regions.items():
             found.setdefault(phrase, {}).update(dict.fromkeys(region.instances))

@@ -48,16 +48,14 @@ def test_a_phrase_is_found_where_it_is(plain_run, found):
     assert whale.box is None
     assert fox.regions == 1
     assert fox.scale == pytest.approx(0.2 * WORLD_PER_NERF * METRES_PER_WORLD)
-    np.testing.assert_allclose(
-        fox.box.centre, BOX_CENTRE_WORLD * METRES_PER_WORLD, atol=0.03 * METRES_PER_WORLD
-    )
-    np.testing.assert_allclose(fox.box.size, BOX_SIZE_WORLD * METRES_PER_WORLD, rtol=0.08)
+    np.testing.assert_allclose(fox.box.centre, BOX_CENTRE_WORLD, atol=0.03)
+    np.testing.assert_allclose(fox.box.size, BOX_SIZE_WORLD, rtol=0.08)
     assert abs(np.sin(fox.box.yaw_rad)) < 0.05
     transform = plain_run.transform_34
     world_3 = (found.points.positions_N3[4500] / plain_run.scale - transform[:, 3]) @ transform[
         :, :3
     ]
-    np.testing.assert_allclose(fox.position, world_3 * METRES_PER_WORLD, rtol=1e-5)
+    np.testing.assert_allclose(fox.position, world_3, rtol=1e-5)
 
 
 def test_boxes_turn_with_their_quaternion(plain_run, found):
@@ -97,7 +95,7 @@ def test_answers_are_json_and_a_table(plain_run, found, tmp_path):
     content = read_json(tmp_path / "q.json")
     assert [one["phrase"] for one in content["queries"]] == ["red fox", "whale"]
     assert content["queries"][1]["box"] is None
-    assert content["unit"] == "metres"
+    assert content["scale_unit"] == "metres"
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(answer_table(plain_run, given))
     text = console.export_text()

@@ -13,6 +13,7 @@ from lerf_wild.cli.training import config_path, last_step, run_training, train_w
 from lerf_wild.cli.view import is_loopback
 from lerf_wild.errors import TrainingError
 
+PYTHON = sys.executable
 INSTANCES = [
     {"kind": "animal", "phrases": ["red fox", "fox", "animal"], "views": 90},
     {"kind": "animal", "phrases": ["zebra", "animal"], "views": 80},
@@ -85,7 +86,7 @@ def test_logs_tell_the_step(tmp_path):
 
 def fake_trainer(tmp_path, monkeypatch, code: str) -> None:
     script = tmp_path / "python"
-    script.write_text(f"#!{sys.executable}\n{code}")
+    script.write_text(f"#!{PYTHON}\n{code}")
     script.chmod(0o755)
     monkeypatch.setattr(training.sys, "executable", str(script))
     monkeypatch.setattr(training, "POLL_SECONDS", 0.05)

@@ -51,7 +51,7 @@ def test_query(tiny_run, exit_code, capsys, tmp_path):
     assert exit_code(*words, "--json", tmp_path / "q.json") == 0
     assert "red fox" in capsys.readouterr().out
     content = report(tmp_path / "q.json")
-    assert content["unit"] == "metres"
+    assert content["scale_unit"] == "metres"
     assert content["command"]
     assert [one["phrase"] for one in content["queries"]] == list(PHRASES)
     for one in content["queries"]:
