@@ -26,6 +26,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("lerf_wild.cli.evaluate:evaluate", "PSNR, localisation, mIoU, existence"),
     "render": ("lerf_wild.cli.render:render", "pictures or video with the relevancy laid over"),
     "view": ("lerf_wild.cli.view:view", "the viewer, on loopback"),
+    "synth primitives": (
+        "lerf_wild.cli.synth_primitives:synth_primitives",
+        "scenes of spheres, cubes, cylinders as shards",
+    ),
+    "air infer": ("lerf_wild.cli.air:air_infer", "recover the primitives in images"),
+    "air eval": ("lerf_wild.cli.air:air_eval", "count, type, position and rotation figures"),
     "doctor": ("lerf_wild.cli.doctor:doctor", "what is installed, what is missing, how to get it"),
 }
 """Command words -> ("module:function", what it does in a few words)."""

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from lerf_wild.errors import DatasetError, InputError
+from lerf_wild.render.raycast import look_at
 from lerf_wild.storage.json_files import read_json
 
 if TYPE_CHECKING:
@@ -39,12 +41,33 @@ def read_camera_path(path: Path) -> Cameras:
 
 
 def spiral(cameras: Cameras, frames: int, radius: float) -> Cameras:
-    """Returns a spiral about the first camera, `radius` wide in nerf units."""
-    from nerfstudio.cameras.camera_paths import get_spiral_path
+    """Returns two turns about the first camera, `radius` wide in nerf units, looking where it does.
+
+    nerfstudio's own spiral takes a world axis for the camera's upward one, so its views roll.
+    """
+    from nerfstudio.cameras.cameras import Cameras
 
     if frames < 1 or not 0 < radius < np.inf:
         raise InputError(f"A spiral needs frames and a radius, not {frames} and {radius}.")
-    return get_spiral_path(cameras[:1], steps=frames, radius=radius)
+    first = cameras[:1].to("cpu")
+    pose_34 = first.camera_to_worlds[0].double().numpy()
+    # Scenes are centred, so this is about how far away what is looked at lies.
+    focus = max(float(np.linalg.norm(pose_34[:, 3])), 2 * radius)
+    target_3 = pose_34[:, 3] - focus * pose_34[:, 2]
+    turns_F = np.linspace(0, 4 * np.pi, frames, endpoint=False)
+    offsets_F3 = np.stack([np.cos(turns_F), np.sin(turns_F), np.sin(turns_F / 2)], axis=-1)
+    places_F3 = pose_34[:, 3] + radius * offsets_F3 @ pose_34[:, :3].T
+    poses = [look_at(place_3, target_3) for place_3 in places_F3]
+    return Cameras(
+        camera_to_worlds=torch.from_numpy(np.stack(poses)).float(),
+        fx=first.fx[0],
+        fy=first.fy[0],
+        cx=first.cx[0],
+        cy=first.cy[0],
+        width=first.width[0],
+        height=first.height[0],
+        camera_type=first.camera_type[0],
+    )
 
 
 def _check_size(path: Path, content: dict) -> None:

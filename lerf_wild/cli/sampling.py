@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Frame = Literal["world", "nerf"]
 
-PROBE_RAYS = 24_000
+PROBE_RAYS = 12_000
 """Rays, over all views, that decide at which size each phrase is looked for."""
 
 MIN_ACCUMULATION = 0.5

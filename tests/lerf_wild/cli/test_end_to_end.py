@@ -16,7 +16,7 @@ from lerf_wild.export.manifest import read_manifest
 from lerf_wild.export.ply import read_cloud
 from lerf_wild.language.wild_clip import WEIGHTS_FOLDER, WEIGHTS_NAME
 
-VIEWS, SIDE, STEPS = 10, 40, 40
+VIEWS, SIDE, STEPS = 10, 40, 150
 PHRASES = ("red fox", "pine tree", "fallen log")
 
 pytestmark = pytest.mark.skipif(
