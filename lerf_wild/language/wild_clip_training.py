@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from open_clip.model import CLIP
 from rich.console import Console
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -181,8 +181,12 @@ def main(
     seed: int = 0,
     threads: int = 2,
     text_steps: int = 600,
+    start_from: Path | None = None,
 ) -> None:
-    """Train wild-clip on the shards in ``views`` and write it to ``output_dir``."""
+    """Train wild-clip on the shards in ``views`` and write it to ``output_dir``.
+
+    ``start_from`` names a folder with earlier weights of the same vocabulary to go on from.
+    """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     phrases = vocabulary()
@@ -194,6 +198,10 @@ def main(
     size = len(phrases) + len(CANONICAL)
     vectors = nn.Parameter(torch.randn(size, architecture()["model_cfg"]["embed_dim"]))
     tokens = parts.tokenizer([*phrases, *CANONICAL])
+    if start_from is not None:
+        model.load_state_dict(load_file(start_from / WEIGHTS_NAME))
+        with torch.no_grad():
+            vectors.copy_(model.encode_text(tokens))
 
     def finish(weights: dict[str, Tensor]) -> None:
         whole = copy.deepcopy(model)

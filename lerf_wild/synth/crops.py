@@ -24,12 +24,13 @@ TILE_RATIO = (0.05, 0.6)
 """Tile side over image height: the pyramid's range, and a little beyond it."""
 GRID = 24
 """Cells along a crop's side on which cover is counted."""
-THING_COVER = (0.06, 0.34)
+THING_COVER = (0.2, 0.65)
 STUFF_COVER = (0.35, 0.85)
 """Cover at which a phrase starts to be true of a crop, and at which it is wholly true. Things fill
 a square badly, ground and sky fill it well."""
-MIDDLE_SIGMA = 0.28
-"""Standard deviation, in crop sides, of the weight that favours the middle of a crop."""
+MIDDLE_SIGMA = 0.13
+"""Standard deviation, in crop sides, of the weight that favours the middle of a crop. A narrow one
+makes a tile speak of what is at its middle, which gives relevancy maps sharp edges."""
 
 
 @dataclass(frozen=True)
