@@ -31,7 +31,7 @@ from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 if TYPE_CHECKING:
     from nerfstudio.cameras.cameras import Cameras
 
-EXISTENCE_POINTS = 40_000
+EXISTENCE_POINTS = 30_000
 IMAGE_METRICS = ("psnr", "ssim", "lpips")
 
 
