@@ -1,5 +1,6 @@
 """`lerf-wild export`: a point cloud with a relevancy for each phrase."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,13 +70,12 @@ def export(
 
 
 def check_folder(folder: Path) -> None:
-    """Makes the folder; raises ExportError when something else is in its place."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    """Raises ExportError when a folder can't be made or written there; makes nothing."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise ExportError(
-            f"{folder}: can't be made a folder ({error.strerror}). Pass another --output-dir."
-        ) from None
+            f"{folder}: {existing} is no folder that can be written. Pass another --output-dir."
+        )
 
 
 def write_export(

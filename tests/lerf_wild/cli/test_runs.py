@@ -56,7 +56,8 @@ def test_phrase_files_that_can_not_be_used(tmp_path, name, content):
 
 
 @pytest.mark.parametrize("command", ["query", "export", "render", "eval", "view"])
-def test_missing_runs_are_two_lines_and_code_2(exit_code, capsys, tmp_path, command):
+def test_missing_runs_are_two_lines_and_code_2(exit_code, capsys, monkeypatch, tmp_path, command):
+    monkeypatch.chdir(tmp_path)
     words = [] if command in ("eval", "view") else ["--phrases", "red fox"]
     assert exit_code(command, "--load-config", tmp_path / "config.yml", *words) == 2
     out, err = capsys.readouterr()
@@ -64,6 +65,14 @@ def test_missing_runs_are_two_lines_and_code_2(exit_code, capsys, tmp_path, comm
     assert str(tmp_path / "config.yml") in err
     assert "ns-train" in err
     assert len(err.strip().splitlines()) <= 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_can_not_be_written_are_named_first(exit_code, capsys, tmp_path):
+    (tmp_path / "taken").touch()
+    words = ["export", "--load-config", tmp_path / "config.yml", "--phrases", "red fox"]
+    assert exit_code(*words, "--output-dir", tmp_path / "taken" / "a") == 2
+    assert "--output-dir" in capsys.readouterr().err
 
 
 def test_no_phrases_are_code_2(exit_code, capsys, tmp_path):
