@@ -11,6 +11,7 @@ from lerf_wild.cli.answers import Answer
 from lerf_wild.cli.pictures import SheetRow, contact_sheet, heat, overlay
 from lerf_wild.cli.runs import Run, ViewAnswer
 from lerf_wild.cli.sampling import scene_sizes
+from lerf_wild.language.thresholds import MASK_RELEVANCY
 from lerf_wild.storage.atomic import atomic_path
 
 COLUMNS = ("picture", "overlay", "relevancy")
@@ -50,4 +51,9 @@ def _row(answer: Answer, view: ViewAnswer, index: int, is_absent: bool, unit: st
 
 
 def _clearest(views: Sequence[ViewAnswer], index: int) -> ViewAnswer:
-    return max(views, key=lambda view: float(np.nan_to_num(view.relevancy_HWP[..., index]).max()))
+    # By area and strength together: the highest peak alone may be the rim of something cut off.
+    def strength(view: ViewAnswer) -> float:
+        map_HW = np.nan_to_num(view.relevancy_HWP[..., index])
+        return float(np.maximum(map_HW - MASK_RELEVANCY, 0).sum() + 1e-6 * map_HW.max())
+
+    return max(views, key=strength)
