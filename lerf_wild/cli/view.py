@@ -32,9 +32,9 @@ def view(
     """
     wanted = read_phrases(phrases, None) if phrases else ()
     _check_address(host, port)
+    run = open_run(load_config, data)
     from nerfstudio.scripts.viewer.run_viewer import ViewerConfigWithoutNumRays, _start_viewer
 
-    run = open_run(load_config, data)
     if wanted:
         run.model.set_phrases(wanted)
         run.model.phrases_box.value = "; ".join(wanted)
