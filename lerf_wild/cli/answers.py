@@ -12,11 +12,15 @@ import numpy as np
 import roma
 import torch
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
 from lerf_wild.cli.runs import Run
 from lerf_wild.cli.sampling import ScoredScene
-from lerf_wild.language.regions import FoundRegion, find_regions
+from lerf_wild.language.regions import LINK_SHARE, FoundRegion, find_regions
 from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
+
+LINK_GAPS = 2.0
+"""Points within this many usual gaps belong to one thing: even samples are not evenly spaced."""
 
 TOP_SHARE = 2e-4
 """Share of the points, the most relevant ones, whose mean is the score of a phrase: a single stray
@@ -68,15 +72,27 @@ def scene_scores(relevancy_NP: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "P
 def answers(run: Run, found: ScoredScene) -> list[Answer]:
     """Returns an answer for each phrase of a sampled scene."""
     scores_P = scene_scores(found.points.relevancy_NP)
-    return [_answer(run, found, index, float(score)) for index, score in enumerate(scores_P)]
+    gap = point_gap(found.points.positions_N3)
+    return [_answer(run, found, index, float(score), gap) for index, score in enumerate(scores_P)]
 
 
-def _answer(run: Run, found: ScoredScene, index: int, score: float) -> Answer:
+def point_gap(points_N3: Float[np.ndarray, "N 3"], probes: int = 2000) -> float:
+    """Returns the usual distance from a point to its nearest neighbour."""
+    if len(points_N3) < 2:
+        return 0.0
+    some_N3 = points_N3[:: max(1, len(points_N3) // probes)]
+    distances, _ = cKDTree(points_N3).query(some_N3, k=2)
+    return float(np.median(distances[:, 1]))
+
+
+def _answer(run: Run, found: ScoredScene, index: int, score: float, gap: float) -> Answer:
     points_N3, scores_N = found.points.positions_N3, found.points.relevancy_NP[:, index]
     size = float(found.size_P[index])
     present = score > EXISTENCE_RELEVANCY
     # Boxes are upright in the nerf frame, whose z points up whatever the capture's own axes are.
-    regions = find_regions(points_N3, scores_N, size) if present else []
+    # Where points are sparse, neighbours are linked however small the thing that is sought.
+    link = max(size, LINK_GAPS * gap / LINK_SHARE)
+    regions = find_regions(points_N3, scores_N, link) if present else []
     peak_3 = np.asarray(regions[0].peak if regions else points_N3[int(np.argmax(scores_N))])
     return Answer(
         phrase=found.phrases[index],

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from rich.console import Console
 
 from lerf_wild.cli.runs import Run
 from lerf_wild.errors import ExportError, QueryError
@@ -34,6 +35,8 @@ PROBE_RAYS = 12_000
 MIN_ACCUMULATION = 0.5
 """Rays that the field stops less than this are sky or gaps and give no point."""
 
+BARELY_TRAINED = "The run has no clear surfaces yet, so places are guesses. Train it for longer."
+
 REACH = 3.0
 """Points further from the middle of the cameras than this many times the furthest camera are
 background whose depth is a guess, and are left out."""
@@ -43,6 +46,22 @@ SPARE = 1.04
 
 MAX_SCORES = 400_000_000
 """Most numbers (points x phrases) that are held at once, 1.6 GB as float32."""
+
+
+@dataclass(frozen=True)
+class SurfaceRule:
+    """Which rays give a point, and where on the ray."""
+
+    depth: str
+    """Name of the output."""
+    min_accumulation: float
+    reach: float
+    """Furthest point from the middle of the cameras, as a multiple of the furthest camera."""
+
+
+CLEAR = SurfaceRule("depth", MIN_ACCUMULATION, REACH)
+VAGUE = SurfaceRule("expected_depth", 0.0, math.inf)
+"""For runs of so few steps that the field stops no ray."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +104,19 @@ def sample_scene(
     _check_count(num_points, len(query.phrases))
     generator = torch.Generator().manual_seed(seed)
     cameras = run.dataset("train").cameras.to(run.model.device)
-    index_P, kept_share = _probe(run.model, cameras, query, generator)
+    rule = CLEAR
+    index_P, kept_share = _probe(run.model, cameras, query, generator, rule)
+    if kept_share == 0:
+        rule = VAGUE
+        index_P, kept_share = _probe(run.model, cameras, query, generator, rule)
+        Console(stderr=True).print(BARELY_TRAINED, style="yellow")
     if kept_share == 0:
         raise ExportError(f"{run.config_path}: the run shows no surface. Train it for longer.")
     rays_wanted = num_points / kept_share * SPARE
     parts = []
     for index in range(len(cameras)):
         rays = _ray_grid(cameras, index, rays_wanted / len(cameras), generator)
-        parts.append(_view_points(run.model, cameras, rays, query, index_P))
+        parts.append(_view_points(run.model, cameras, rays, query, index_P, rule))
         on_view()
     points = _thinned(_joined(parts), num_points, seed)
     sizes = run.model.query_sizes()[index_P].float().cpu().numpy()
@@ -102,7 +126,7 @@ def sample_scene(
 def scene_sizes(run: Run, query: Query, seed: int = 0) -> torch.Tensor:
     """Returns, as indices of the model's query sizes, where each phrase peaks in the scene."""
     cameras = run.dataset("train").cameras.to(run.model.device)
-    return _probe(run.model, cameras, query, torch.Generator().manual_seed(seed))[0]
+    return _probe(run.model, cameras, query, torch.Generator().manual_seed(seed), CLEAR)[0]
 
 
 def as_cloud(run: Run, found: ScoredScene, frame: Frame = "world") -> RelevancyCloud:
@@ -146,7 +170,7 @@ def _check_count(num_points: int, phrases: int) -> None:
 
 @torch.no_grad()
 def _probe(
-    model: Any, cameras: Cameras, query: Query, generator: torch.Generator
+    model: Any, cameras: Cameras, query: Query, generator: torch.Generator, rule: SurfaceRule
 ) -> tuple[torch.Tensor, float]:
     """Returns the size of each phrase, as an index, and the share of rays that give a point."""
     from lerf_wild.methods.lerf_wild.scale_search import fold_query, relevancy_over_sizes
@@ -160,7 +184,7 @@ def _probe(
         rays = _ray_grid(cameras, index, PROBE_RAYS / len(cameras), generator)
         for bundle in _chunks(model, rays):
             outputs, samples = model.shade(bundle)
-            kept += int(_is_surface(bundle, outputs, cameras).sum())
+            kept += int(_is_surface(bundle, outputs, cameras, rule).sum())
             asked += len(bundle)
             for part in samples.chunks(LANGUAGE_CHUNK):
                 table_RSP = relevancy_over_sizes(
@@ -172,7 +196,12 @@ def _probe(
 
 @torch.no_grad()
 def _view_points(
-    model: Any, cameras: Cameras, rays: RayBundle, query: Query, index_P: torch.Tensor
+    model: Any,
+    cameras: Cameras,
+    rays: RayBundle,
+    query: Query,
+    index_P: torch.Tensor,
+    rule: SurfaceRule,
 ) -> SurfacePoints:
     """Returns the surface points of one grid of rays."""
     from lerf_wild.methods.lerf_wild.scale_search import fold_query
@@ -183,12 +212,12 @@ def _view_points(
     positions, colours, scores, views, keep = [], [], [], [], []
     for bundle in _chunks(model, rays):
         outputs, samples = model.shade(bundle)
-        positions.append(bundle.origins + bundle.directions * outputs["depth"])
+        positions.append(bundle.origins + bundle.directions * outputs[rule.depth])
         colours.append((outputs["rgb"].clamp(0, 1) * 255).round().to(torch.uint8))
         scores.append(relevancy_at(model, samples, folded, model.query_sizes(), index_P))
         # The samples of a ray are ordered by weight: the first one is nearest to the surface.
         views.append(counts_at(model.view_counts, samples.positions_RK3[:, 0]))
-        keep.append(_is_surface(bundle, outputs, cameras))
+        keep.append(_is_surface(bundle, outputs, cameras, rule))
     flat_N3 = torch.cat(positions)
     normals_HW3 = grid_normals(flat_N3.view(*rays.shape, 3), rays.directions)
     parts = (torch.cat(part) for part in (colours, scores, views))
@@ -234,13 +263,15 @@ def _chunks(model: Any, rays: RayBundle) -> Iterator[RayBundle]:
         yield bundle.to(model.device)
 
 
-def _is_surface(bundle: RayBundle, outputs: dict, cameras: Cameras) -> torch.Tensor:
+def _is_surface(
+    bundle: RayBundle, outputs: dict, cameras: Cameras, rule: SurfaceRule
+) -> torch.Tensor:
     places_C3 = cameras.camera_to_worlds[:, :3, 3].to(bundle.origins)
     middle_3 = places_C3.mean(dim=0)
-    reach = (places_C3 - middle_3).norm(dim=-1).max() * REACH
-    points_N3 = bundle.origins + bundle.directions * outputs["depth"]
+    reach = (places_C3 - middle_3).norm(dim=-1).max() * rule.reach
+    points_N3 = bundle.origins + bundle.directions * outputs[rule.depth]
     near_N = (points_N3 - middle_3).norm(dim=-1) < reach
-    return near_N & (outputs["accumulation"][..., 0] > MIN_ACCUMULATION)
+    return near_N & (outputs["accumulation"][..., 0] > rule.min_accumulation)
 
 
 def _joined(parts: list[SurfacePoints]) -> SurfacePoints:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from lerf_wild.cli.answers import TOP_SHARE, answers, scene_scores
+from lerf_wild.cli.answers import TOP_SHARE, answers, point_gap, scene_scores
 from lerf_wild.cli.query import answer_table, query_report
 from lerf_wild.cli.report import write_report
 from lerf_wild.cli.sampling import ScoredScene, SurfacePoints, as_cloud
@@ -64,6 +64,23 @@ def test_boxes_turn_with_their_quaternion(plain_run, found):
     assert (x, y) == pytest.approx((0, 0), abs=1e-6)
     half_turns = (2 * np.arctan2(z, w) - box.yaw_rad) / (2 * np.pi)
     assert half_turns == pytest.approx(round(half_turns), abs=1e-6)
+
+
+def test_sparse_points_are_linked_all_the_same(plain_run, found):
+    points = SurfacePoints(
+        *(getattr(found.points, name)[::20] for name in SurfacePoints.__dataclass_fields__)
+    )
+    tiny = ScoredScene(points, found.phrases, found.canonical, found.size_P * 0.01)
+    fox = answers(plain_run, tiny)[0]
+    assert fox.present
+    assert fox.regions <= 3
+    assert fox.box.size[0] > 0.6 * BOX_SIZE_WORLD[0]
+
+
+def test_gaps_are_those_of_a_grid():
+    grid_N3 = np.stack(np.meshgrid(*[np.arange(12) * 0.3] * 3), axis=-1).reshape(-1, 3)
+    assert point_gap(grid_N3) == pytest.approx(0.3)
+    assert point_gap(grid_N3[:1]) == 0.0
 
 
 def test_one_stray_point_makes_nothing_present():
