@@ -61,7 +61,7 @@ class OfficialOrder:
         model = self.model
         NerfactoModel.get_outputs(model, model.collider(rays))
         weights, samples = model.renderer_expected_depth.take()
-        top = model._top(samples, weights, only_visible=True)
+        top = model._visible(model._top(samples, weights)[0])
         return self.field.encode(top.positions_RK3), top.weights_RK
 
     def _clip(self, features: Tensor, weights: Tensor, size: Tensor) -> Tensor:

@@ -20,12 +20,27 @@ from PIL import Image
 from torch import Tensor
 
 from lerf_wild.language import dino, registry
-from lerf_wild.methods.lerf_wild.config import LerfWildTrainerConfig, lerf_wild
+from lerf_wild.methods.lerf_wild.config import LerfWildTrainerConfig, lerf_wild, lerf_wild_tiny
 from lerf_wild.methods.lerf_wild.model import LerfWildModel
 from lerf_wild.methods.lerf_wild.pipeline import LerfWildPipeline
 
 VIEWS = 12
 PIXELS = 64
+
+RADIANCE_FIELDS = (
+    "num_levels",
+    "features_per_level",
+    "base_res",
+    "max_res",
+    "log2_hashmap_size",
+    "hidden_dim",
+    "hidden_dim_color",
+    "num_proposal_iterations",
+    "proposal_net_args_list",
+    "use_appearance_embedding",
+    "average_init_density",
+)
+"""What the laptop size lends the radiance field; it keeps the 48 samples a ray of the full one."""
 
 
 class RandomFeatures:
@@ -72,26 +87,38 @@ class _Choice:
 
 
 def train_on_wall(
-    folder: Path, steps: int, channels: int, seed: int
+    folder: Path,
+    steps: int,
+    channels: int,
+    seed: int,
+    full_radiance_field: bool = False,
+    language_steps: int = 150,
 ) -> tuple[LerfWildModel, Cameras, RandomFeatures]:
-    """Trains the full-size field for some steps; returns model, one training camera, encoder."""
+    """Trains a full-size language field; returns the model, a training camera and the encoder."""
     _write_scene(folder / "wall", seed)
     encoder, patches = RandomFeatures(channels, seed), RandomFeatures(384, seed + 1)
-    config = _config(folder)
+    config = _config(folder, full_radiance_field)
     with (
         mock.patch.object(registry, "choose_encoder", lambda *_, **__: _Choice("wall", encoder)),
         mock.patch.object(dino, "choose_patch_encoder", lambda *_, **__: _Choice("wall", patches)),
     ):
         pipeline = config.pipeline.setup(device="cpu", test_mode="val")
-    _train(pipeline, config, steps)
+    # Surfaces first, then what is on them: that gives solid surfaces in the fewest seconds.
+    manager = pipeline.datamanager
+    targets, manager.targets = manager.targets, None
+    manager.train_pixel_sampler.set_num_rays_per_batch(512)
+    _train(pipeline, config, range(steps))
+    manager.targets = targets
+    manager.train_pixel_sampler.set_num_rays_per_batch(256)
+    _train(pipeline, config, range(steps, steps + language_steps))
     return (
         pipeline.model.eval(),
-        pipeline.datamanager.train_dataset.cameras[VIEWS // 2][None],
+        pipeline.datamanager.train_dataset.cameras[VIEWS // 2 : VIEWS // 2 + 1],
         encoder,
     )
 
 
-def _config(folder: Path) -> LerfWildTrainerConfig:
+def _config(folder: Path, full_radiance_field: bool) -> LerfWildTrainerConfig:
     config = copy.deepcopy(lerf_wild.config)
     model = config.pipeline.model
     model.implementation = "torch"
@@ -99,8 +126,11 @@ def _config(folder: Path) -> LerfWildTrainerConfig:
     # Smaller tables than a real capture's: the optimiser's pass over them would take minutes, and
     # the number of look-ups and of network evaluations, which is what is timed, is the same.
     model.language_log2_table = 15
-    model.log2_hashmap_size = 16
     model.proposal_weights_anneal_max_num_iters = 50
+    if not full_radiance_field:
+        for name in RADIANCE_FIELDS:
+            setattr(model, name, getattr(lerf_wild_tiny.config.pipeline.model, name))
+        model.num_proposal_samples_per_ray = (64,)
     model.eval_num_rays_per_chunk = 4096
     datamanager = config.pipeline.datamanager
     datamanager.data = folder / "wall"
@@ -109,7 +139,7 @@ def _config(folder: Path) -> LerfWildTrainerConfig:
     return config
 
 
-def _train(pipeline: LerfWildPipeline, config: LerfWildTrainerConfig, steps: int) -> None:
+def _train(pipeline: LerfWildPipeline, config: LerfWildTrainerConfig, steps: range) -> None:
     settings = {name: {**group, "scheduler": None} for name, group in config.optimizers.items()}
     optimizers = Optimizers(settings, pipeline.get_param_groups())
     attributes = TrainingCallbackAttributes(
@@ -117,7 +147,7 @@ def _train(pipeline: LerfWildPipeline, config: LerfWildTrainerConfig, steps: int
     )
     callbacks = pipeline.get_training_callbacks(attributes)
     pipeline.train()
-    for step in range(steps):
+    for step in steps:
         for callback in callbacks:
             callback.run_callback_at_location(step, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
         optimizers.zero_grad_all()

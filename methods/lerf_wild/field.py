@@ -103,6 +103,9 @@ class LanguageField(nn.Module):
     def encode(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch g"]:
         """Grid features at contracted positions in [0, 1]; no gradient to the positions."""
         flat = positions.detach().reshape(-1, 3)
+        if len(flat) == 0:
+            # tiny-cuda-nn refuses empty batches.
+            return positions.new_zeros(*positions.shape[:-1], self.position_layer.in_features)
         features = torch.cat([grid(flat).float() for grid in self.grids], dim=-1)
         return features.view(*positions.shape[:-1], features.shape[-1])
 

@@ -17,6 +17,10 @@ from jaxtyping import Float, Int
 from nerfstudio.field_components.encodings import HashEncoding
 from torch import Tensor, nn
 
+BLOCK = 1 << 16
+"""Points that are looked up at once when no gradient is asked for, so that the intermediate values
+stay in the processor's cache."""
+
 # The multipliers of Instant-NGP (eq. 4) as 32-bit two's complement: only the low bits of a hash
 # survive, and those are the same in 32 and in 64 bits.
 PRIMES = (1, 2654435761 - (1 << 32), 805459861)
@@ -94,13 +98,27 @@ def use_fast_lookup(module: nn.Module, in_training: bool = True) -> int:
     """
     grids = [part for part in module.modules() if isinstance(part, HashEncoding)]
     grids = [grid for grid in grids if grid.tcnn_encoding is None]
-    lookup = hash_lookup if in_training else _lookup_without_gradient
+    lookup = _lookup_in_training if in_training else _lookup_for_rendering
     for grid in grids:
         grid.pytorch_fwd = partial(lookup, grid)
     return len(grids)
 
 
-def _lookup_without_gradient(encoding: HashEncoding, positions: Tensor) -> Tensor:
+def _lookup_in_training(encoding: HashEncoding, positions: Tensor) -> Tensor:
+    if torch.is_grad_enabled():
+        return hash_lookup(encoding, positions)
+    return _lookup_in_blocks(encoding, positions)
+
+
+def _lookup_for_rendering(encoding: HashEncoding, positions: Tensor) -> Tensor:
     if torch.is_grad_enabled():
         return HashEncoding.pytorch_fwd(encoding, positions)
-    return hash_lookup(encoding, positions)
+    return _lookup_in_blocks(encoding, positions)
+
+
+def _lookup_in_blocks(encoding: HashEncoding, positions: Tensor) -> Tensor:
+    flat = positions.reshape(-1, 3)
+    if positions.device.type != "cpu" or len(flat) <= BLOCK:
+        return hash_lookup(encoding, positions)
+    values = torch.cat([hash_lookup(encoding, block) for block in flat.split(BLOCK)])
+    return values.view(*positions.shape[:-1], -1)

@@ -109,9 +109,9 @@ class LerfWildModel(NerfactoModel):
         self, samples: RaySamples, weights: Tensor, angle_R1: Tensor
     ) -> dict[str, Tensor]:
         """Rendered CLIP and DINO vectors; gradients reach the language field only."""
-        top = self._top(samples, weights.detach(), only_visible=False)
+        top, distances_RK = self._top(samples, weights)
         features = self.language.encode(top.positions_RK3)
-        sizes_RK = angle_R1 * self._top_distances(samples, weights)
+        sizes_RK = angle_R1 * distances_RK
         self._follow_sizes(sizes_RK[:, 0])
         hidden = self.language.clip_hidden(
             self.language.clip_position_part(features),
@@ -166,31 +166,31 @@ class LerfWildModel(NerfactoModel):
         with self._untouched_sampler():
             samples, _, _ = self.proposal_sampler(self.collider(rays), self.density_fns)
         density, _ = self.field.get_density(samples)
-        return self._top(samples, samples.get_weights(density).detach(), only_visible=True)
+        return self._visible(self._top(samples, samples.get_weights(density))[0])
 
     def _shade_collided(self, rays: RayBundle) -> tuple[dict[str, Any], TopSamples]:
         with self._untouched_sampler():
             outputs = super().get_outputs(rays)
         weights, samples = self.renderer_expected_depth.take()
-        return outputs, self._top(samples, weights.detach(), only_visible=True)
+        return outputs, self._visible(self._top(samples, weights)[0])
 
-    def _top(self, samples: RaySamples, weights: Tensor, only_visible: bool) -> TopSamples:
-        top_RK, index_RK = self._heaviest(weights)
-        positions = samples.frustums.get_positions().detach()
-        chosen = positions.gather(1, index_RK[..., None].expand(-1, -1, 3))
-        chosen = self._contracted(chosen)
-        if only_visible:
-            top_RK = top_RK * (counts_at(self.view_counts, chosen) >= self.min_views)
-        return TopSamples(chosen, top_RK)
-
-    def _heaviest(self, weights_RS1: Tensor) -> tuple[Tensor, Tensor]:
+    def _top(
+        self, samples: RaySamples, weights_RS1: Tensor
+    ) -> tuple[TopSamples, Float[Tensor, "r k"]]:
+        """The heaviest samples of each ray and their distances, without gradients."""
         count = min(self.config.num_language_samples, weights_RS1.shape[1])
-        return weights_RS1.detach()[..., 0].float().topk(count, dim=1)
+        weights_RK, index_RK = weights_RS1.detach()[..., 0].float().topk(count, dim=1)
+        frustums = samples.frustums
+        middle_RS = (frustums.starts + frustums.ends)[..., 0].detach() / 2
+        distances_RK = middle_RS.gather(1, index_RK)
+        rays = frustums.directions[:, :1].detach()
+        positions_RK3 = frustums.origins[:, :1].detach() + rays * distances_RK[..., None]
+        return TopSamples(self._contracted(positions_RK3), weights_RK), distances_RK
 
-    def _top_distances(self, samples: RaySamples, weights: Tensor) -> Float[Tensor, "r k"]:
-        _, index_RK = self._heaviest(weights)
-        middle = (samples.frustums.starts + samples.frustums.ends)[..., 0] / 2
-        return middle.detach().gather(1, index_RK)
+    def _visible(self, top: TopSamples) -> TopSamples:
+        """The same samples without the weight of places that too few training views see."""
+        is_seen = counts_at(self.view_counts, top.positions_RK3) >= self.min_views
+        return TopSamples(top.positions_RK3, top.weights_RK * is_seen)
 
     def _contracted(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Positions in nerf units to the [0, 1] cube of the hash grids."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 from nerfstudio.engine.trainer import Trainer
+from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from lerf_wild.methods.lerf_wild.config import LerfWildTrainerConfig
@@ -37,10 +39,13 @@ class LerfWildTrainer(Trainer):
         if self.local_rank == 0:
             self.config.save_config()
 
+    @check_main_thread
     def save_checkpoint(self, step: int) -> None:
-        """Writes a checkpoint under another name first, so that a kill leaves no half file."""
-        if self.local_rank != 0:
-            return
+        """Writes a checkpoint in the run's folder and moves it to the others when it is whole.
+
+        nerfstudio takes any name in the folder of checkpoints for one, so a kill must not leave a
+        temporary file there.
+        """
         target = self.checkpoint_dir / f"step-{step:09d}.ckpt"
         state = {
             "step": step,
@@ -49,8 +54,13 @@ class LerfWildTrainer(Trainer):
             "schedulers": {k: v.state_dict() for k, v in self.optimizers.schedulers.items()},
             "scalers": self.grad_scaler.state_dict(),
         }
-        with atomic_path(target) as temporary:
+        for stale in self.base_dir.glob(".step-*.ckpt.*.tmp"):
+            stale.unlink()
+        finished = self.base_dir / target.name
+        with atomic_path(finished) as temporary:
             torch.save(state, temporary)
+        self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        os.replace(finished, target)
         if self.config.save_only_latest_checkpoint:
             for old in self.checkpoint_dir.glob("step-*.ckpt"):
                 if old != target:

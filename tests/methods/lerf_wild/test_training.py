@@ -156,3 +156,23 @@ def test_cpu_estimate_names_the_laptop_size():
 
     assert "lerf-wild-tiny" in cpu_estimate(lerf_wild.config)
     assert "minutes" in cpu_estimate(lerf_wild_tiny.config)
+
+
+def test_failed_save_leaves_nothing_among_the_checkpoints(trained, monkeypatch):
+    before = sorted(trained.checkpoint_dir.iterdir())
+
+    def full_disk(state, path):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        trained.save_checkpoint(99)
+    assert sorted(trained.checkpoint_dir.iterdir()) == before
+
+
+def test_save_sweeps_up_after_a_killed_one(trained):
+    stray = trained.base_dir / ".step-000000001.ckpt.0123.tmp"
+    stray.write_bytes(b"half")
+    trained.save_checkpoint(trained.step)
+    assert not stray.exists()
