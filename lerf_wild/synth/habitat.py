@@ -44,6 +44,8 @@ HEIGHT_RANGE_M: dict[str, tuple[float, float]] = {"tree": (2.0, 3.6), "plant": (
 """Assets are scaled into these heights: young trees, so that crowns stay in view, and plants that a
 camera at six metres resolves."""
 ANY_HEIGHT_M = (0.3, 2.2)
+FIELD_OF_VIEW_DEG = 37.0
+"""Vertical field of view of the cameras: a 3:2 picture of a 35 mm lens on full frame."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def orbit_cameras(
     """Cameras on a walk around the place: one turn at eye height and one higher, looking
     inwards."""
     cameras = []
-    focal = 0.5 * height / np.tan(np.radians(25.0))
+    focal = 0.5 * height / np.tan(np.radians(FIELD_OF_VIEW_DEG / 2))
     for i in range(count):
         high = i % 5 in (1, 3)
         angle = 2.0 * np.pi * (i + rng.uniform(-0.2, 0.2)) / count

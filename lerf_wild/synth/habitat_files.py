@@ -24,8 +24,8 @@ from lerf_wild.synth.terrain import STUFF, WATER_ID
 TEST_EVERY = 8
 """Every eighth view is held out."""
 LABEL_MIN_SHARE = 0.002
-"""An object is labelled in a view when it fills at least this share of the pixels (131 at
-256x256)."""
+"""An object is labelled in a view when it fills at least this share of the pixels (138 at
+320x216)."""
 DEPTH_UNIT_M = 1e-3
 
 
@@ -33,7 +33,7 @@ def write_habitat(
     habitat: Habitat,
     folder: Path,
     views: int = 60,
-    size: tuple[int, int] = (256, 256),
+    size: tuple[int, int] = (320, 216),
     samples: int = 2,
     workers: int = 1,
     on_view: Callable[[], None] = lambda: None,
