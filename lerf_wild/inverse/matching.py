@@ -19,7 +19,8 @@ def match_sets(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Finds the one-to-one pairing of least total cost in each scene (Hungarian algorithm).
 
-    As many pairs are made as the smaller side allows. Costs must be finite and below FORBIDDEN.
+    As many pairs are made as the smaller side allows. Costs must lie below FORBIDDEN; NaN
+    counts as that, so that the caller meets it in the loss.
 
     Args:
         cost_BQK: cost of pairing prediction q with true object k.
@@ -30,7 +31,7 @@ def match_sets(
         int64 indices (scene, prediction, true slot) of the pairs, three tensors of equal length on
         the device of `cost_BQK`.
     """
-    costs = cost_BQK.detach().double().cpu().numpy()
+    costs = cost_BQK.detach().double().nan_to_num(FORBIDDEN).cpu().numpy()
     present = present_BK.cpu().numpy()
     allowed = np.ones(costs.shape[:2], bool) if allowed_BQ is None else allowed_BQ.cpu().numpy()
     scenes, rows, columns = [], [], []

@@ -46,7 +46,7 @@ class Predictions:
         return Predictions(*(getattr(self, entry.name)[index] for entry in fields(self)))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     network: PrimitiveNetwork, images_BHW: Tensor, batch_size: int = 128, max_objects: int = 3
 ) -> Predictions:

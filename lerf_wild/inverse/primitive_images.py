@@ -64,16 +64,20 @@ def to_input(image: Tensor) -> Tensor:
     height, width = image.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    square = F.pad(image, (left, side - width - left, top, side - height - top))[None, None]
+    square = F.pad(image, (left, side - width - left, top, side - height - top))
     if side == IMAGE_SIZE:
-        return square[0, 0]
-    reach = round(side / IMAGE_SIZE)
-    if reach > 1:
-        reach += 1 - reach % 2
-        padded = F.pad(square, (reach // 2,) * 4, mode="replicate")
-        square = F.avg_pool2d(padded, reach, stride=1)
-    size = (IMAGE_SIZE, IMAGE_SIZE)
-    return F.interpolate(square, size, mode="bilinear", align_corners=True)[0, 0].clamp(0.0, 1.0)
+        return square
+    weights = _resampling(side)
+    return (weights @ square @ weights.T).clamp(0.0, 1.0)
+
+
+def _resampling(side: int) -> Tensor:
+    """Weights [64, side] of linear interpolation, widened so that shrinking averages."""
+    spacing = (side - 1) / (IMAGE_SIZE - 1)
+    centres = torch.arange(IMAGE_SIZE) * spacing
+    distance = (torch.arange(side) - centres[:, None]).abs()
+    weights = (1.0 - distance / max(spacing, 1.0)).clamp(min=0.0)
+    return weights / weights.sum(1, keepdim=True)
 
 
 def _read_array(path: Path) -> np.ndarray:

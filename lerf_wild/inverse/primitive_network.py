@@ -63,6 +63,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features in, features of the same shape out."""
         return torch.relu(x + self.body(x))
 
 
@@ -90,6 +91,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, images_B1HW: Tensor) -> Tensor:
+        """Returns the tokens of the images."""
         fine = self.stem(images_B1HW)
         return self.joined(torch.relu(fine + self.coarse(fine)))
 
@@ -109,6 +111,7 @@ class TokenAttention(nn.Module):
         self.answer = nn.Linear(heads * width, width)
 
     def forward(self, queries_BQC: Tensor, tokens_BTC: Tensor, places_TC: Tensor) -> Tensor:
+        """Returns what each query gathers from the tokens; `places_TC` is added to the keys."""
         batch, count, width = queries_BQC.shape
         asked = self.ask(queries_BQC).view(batch, count * self.heads, width) * width**-0.5
         scores = asked @ tokens_BTC.transpose(1, 2) + asked @ places_TC.T
@@ -132,6 +135,7 @@ class DecoderLayer(nn.Module):
     def forward(
         self, queries: Tensor, own_places: Tensor, tokens: Tensor, places_TC: Tensor
     ) -> Tensor:
+        """Returns the queries, informed by each other and by the tokens."""
         placed = queries + own_places
         nowhere = torch.zeros(1, queries.shape[-1], dtype=placed.dtype, device=placed.device)
         queries = self.norms[0](queries + self.among(placed, placed, nowhere))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lerf_wild.inverse.primitive_decoding import Predictions
 from lerf_wild.inverse.primitive_starts import other_start
-from lerf_wild.render.primitive_scenes import PrimitiveScenes, concatenate
+from lerf_wild.render.primitive_scenes import ABSENT, PrimitiveScenes, concatenate
 from lerf_wild.render.primitives_soft import SoftView, hard_image, image_and_jacobian, world_rays
 
 
@@ -25,11 +25,14 @@ from lerf_wild.render.primitives_soft import SoftView, hard_image, image_and_jac
 class RefineSpec:
     """How hard to try."""
 
-    softness: tuple[float, ...] = (0.08, 0.05, 0.03, 0.03, 0.02, 0.02, 0.02)
+    softness: tuple[float, ...] = (
+        *(0.05, 0.05, 0.03, 0.03, 0.03, 0.02, 0.02),
+        *(0.015, 0.01, 0.01, 0.007, 0.007, 0.005, 0.005),
+    )
     """Width of the edges at each step, world units."""
-    starts: int = 8
+    starts: int = 10
     """Further starts for an image that is not yet explained."""
-    tolerance: float = 3.0
+    tolerance: float = 6.0
     """Sum of absolute pixel differences below which an image is explained."""
     object_price: float = 2.0
     """What one more object must save in that sum."""
@@ -57,7 +60,8 @@ def refine(
 ) -> Refined:
     """Improves predictions of images [B, size, size] until they agree with the pixels."""
     generator = torch.Generator().manual_seed(spec.seed)
-    best = _improved(images_BHW, predictions.scenes[:, :slots], view, spec, generator)
+    first = predictions.scenes[:, :slots]
+    best = _improved(images_BHW, first, predictions, view, spec, generator)
     for _ in range(spec.starts):
         open_rows = torch.nonzero(best.error_B > spec.tolerance).squeeze(-1)
         if open_rows.shape[0] == 0:
@@ -65,8 +69,22 @@ def refine(
         images, current = images_BHW[open_rows], best.scenes[open_rows]
         beliefs = predictions[open_rows]
         start = other_start(images, current, beliefs, view, spec.kinds, generator)
-        other = _improved(images, start, view, spec, generator)
+        other = _improved(images, start, beliefs, view, spec, generator)
         best = _keep_better(best, other, open_rows, spec)
+    return _without_idle_objects(images_BHW, best, view, spec)
+
+
+def _without_idle_objects(
+    images_BHW: Tensor, best: Refined, view: SoftView, spec: RefineSpec
+) -> Refined:
+    """Removes objects that explain less than their price."""
+    rows = torch.arange(len(images_BHW))
+    for slot in list(range(best.scenes.kinds_BK.shape[1])) * 2:
+        kinds = best.scenes.kinds_BK.clone()
+        kinds[:, slot] = ABSENT
+        fewer = replace(best.scenes, kinds_BK=kinds)
+        error = (hard_image(fewer, view) - images_BHW).abs().sum((1, 2))
+        best = _keep_better(best, Refined(fewer, error), rows, spec)
     return best
 
 
@@ -87,41 +105,51 @@ def _keep_better(best: Refined, other: Refined, rows: Tensor, spec: RefineSpec) 
 def _improved(
     images_BHW: Tensor,
     scenes: PrimitiveScenes,
+    beliefs: Predictions,
     view: SoftView,
     spec: RefineSpec,
     generator: torch.Generator,
 ) -> Refined:
-    parts = [
-        levenberg_marquardt(images, scenes[start : start + spec.batch_size], view, spec, generator)
-        for start, images in zip(
-            range(0, len(scenes), spec.batch_size), images_BHW.split(spec.batch_size)
-        )
-    ]
+    anchor = believed_depth(scenes, beliefs)
+    parts = []
+    for start, images in zip(
+        range(0, len(scenes), spec.batch_size), images_BHW.split(spec.batch_size)
+    ):
+        rows = slice(start, start + spec.batch_size)
+        parts.append(levenberg_marquardt(images, scenes[rows], anchor[rows], view, spec, generator))
     improved = concatenate(parts)
     error = (hard_image(improved, view) - images_BHW).abs().sum((1, 2))
     return Refined(improved, error)
 
 
+def believed_depth(scenes: PrimitiveScenes, beliefs: Predictions) -> Tensor:
+    """The depth that the network believes in where it sees an object nearest to each, [B, K]."""
+    offset = scenes.positions_BK3[:, :, None, :2] - beliefs.scenes.positions_BK3[:, None, :, :2]
+    nearest = offset.square().sum(-1).argmin(-1)
+    return beliefs.scenes.positions_BK3[..., 2].gather(1, nearest)
+
+
 def levenberg_marquardt(
     images_BHW: Tensor,
     scenes: PrimitiveScenes,
+    anchor_BK: Tensor,
     view: SoftView,
     spec: RefineSpec,
     generator: torch.Generator,
 ) -> PrimitiveScenes:
     """Least-squares steps on positions and rotations, one per entry of `spec.softness`.
 
-    A step that makes the image worse is taken back and tried again shorter.
+    A step that makes the image worse is taken back and tried again shorter. Depths that the image
+    leaves open go to `anchor_BK`.
     """
     rays = rays_near_objects(scenes, view, spec.rays, generator)
     target = images_BHW.flatten(1).gather(1, rays)
-    anchor = scenes.positions_BK3[..., 2]
     damping = torch.full((len(scenes),), 1e-2)
     trial, kept, cost_kept, system = scenes, scenes, None, None
     for index, softness in enumerate(spec.softness):
         sharper = index > 0 and softness != spec.softness[index - 1]
         soft = replace(view, softness=softness)
-        normal, gradient, cost = _normal_equations(trial, target, rays, soft, anchor, spec)
+        normal, gradient, cost = _normal_equations(trial, target, rays, soft, anchor_BK, spec)
         if system is None or sharper:
             # Costs under another softness can't be compared: the trial is taken as it is.
             worse = torch.zeros(len(scenes), dtype=torch.bool)
@@ -134,7 +162,7 @@ def levenberg_marquardt(
         damping = torch.where(worse, damping * 8.0, (damping * 0.4).clamp(min=1e-4))
         system, cost_kept = (normal, gradient), cost
         trial = _stepped(kept, _solve(normal, gradient, damping))
-    _, _, cost = _normal_equations(trial, target, rays, soft, anchor, spec)
+    _, _, cost = _normal_equations(trial, target, rays, soft, anchor_BK, spec)
     return _where(cost > cost_kept, kept, trial)
 
 

@@ -9,6 +9,8 @@ Symbols: B scenes, K slots, Q predictions, N kinds.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,6 +31,9 @@ def other_start(
     generator: torch.Generator,
 ) -> PrimitiveScenes:
     """Draws one new guess per scene."""
+    allowed = torch.zeros(beliefs.kind_probability_BQN.shape[-1])
+    allowed[list(kinds)] = 1.0
+    beliefs = replace(beliefs, kind_probability_BQN=beliefs.kind_probability_BQN * allowed)
     drawn = draw_from_beliefs(beliefs, current.kinds_BK.shape[1], generator)
     anew = _chance(0.5, (len(current),), generator)
     guess = _choose(anew, drawn, current)

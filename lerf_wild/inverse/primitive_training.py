@@ -1,7 +1,7 @@
 """Training of the primitive network on scenes that are rendered as they are needed.
 
-`ns-train air` uses the same steps inside nerfstudio's trainer; `python -m
-lerf_wild.inverse.primitive_training` is the loop that made the bundled weights.
+`ns-train air` takes the same steps inside nerfstudio's trainer; `primitive_weights_training` made
+the bundled weights with the loop below.
 """
 
 from __future__ import annotations
@@ -117,6 +117,13 @@ class PrimitiveTrainer:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": states, "param_groups": groups})
         self.step = int(metadata["step"])
+
+
+def start_from(trainer: PrimitiveTrainer, checkpoint: Path) -> None:
+    """Gives a new trainer the averaged weights of another one's checkpoint."""
+    averaged = _under("average.", load_tensors(checkpoint)[0])
+    trainer.network.load_state_dict(averaged)
+    trainer.average.load_state_dict(averaged)
 
 
 @torch.no_grad()

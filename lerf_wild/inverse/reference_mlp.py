@@ -50,6 +50,7 @@ class ReferenceMlp(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, images_BHW: Tensor) -> Tensor:
+        """Returns presence, kinds, position and angles of each slot."""
         hidden = F.avg_pool2d(images_BHW[:, None], 2).flatten(1)
         for layer in self.layers[:-1]:
             hidden = torch.relu(layer(hidden))

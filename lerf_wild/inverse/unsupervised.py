@@ -8,8 +8,8 @@ REINFORCE with a learned baseline for z_pres. No label is read: `train_unsupervi
 images only.
 
 Its own set-up: 32x32 orthographic images of 0 to 3 spheres that do not cover each other's
-centres. While training begins, objects are free of charge and their edges soft, so that places are
-learned first; then each object must pay for itself.
+centres. When training begins, a coin decides on presence and edges are soft, so that places are
+learned first; then the network decides, and each object must pay for itself.
 
 Symbols: B images, T steps at most, S = 32 pixels.
 """
@@ -33,6 +33,8 @@ STEPS = MAX_OBJECTS + 1
 """One more than there can be: a wrong count above the truth must be possible."""
 LATERAL = 1.1
 LEAST_DISTANCE = 0.55
+NATS = 100.0
+"""Scale of the bound, in which the baseline's output is measured."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +42,23 @@ class UnsupervisedSpec:
     """How to train."""
 
     steps: int = 4000
-    batch_size: int = 64
+    batch_size: int = 32
     learning_rate: float = 1e-3
     pixel_std: float = 0.3
     """Standard deviation of the pixel likelihood."""
-    free_reward: float = 5.0
-    """Log odds of a further object when training begins."""
+    coin_log_odds: float = 1.5
+    """Log odds of a further object while a coin decides."""
     price: float = -10.0
-    """Log odds of a further object in the end."""
-    free_share: float = 0.25
-    """Share of the steps before objects begin to cost; the price is full after twice as many."""
+    """Log odds of a further object under the prior."""
+    coin_share: float = 0.3
+    """Share of the steps, from the first, in which a coin decides whether there is an object."""
     seed: int = 0
 
 
 class Attention(nn.Module):
     """Image and rest [B, 2, S, S] -> presence logit [B], place [B, 2], its spread, baseline [B]."""
 
-    def __init__(self, channels: int = 32) -> None:
+    def __init__(self, channels: int = 20) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(2, channels, 5, stride=2, padding=2),
@@ -69,22 +71,19 @@ class Attention(nn.Module):
         self.heat = nn.Conv2d(channels, 1, 1)
         self.presence = nn.Sequential(nn.Linear(2 * channels, 64), nn.ReLU(), nn.Linear(64, 1))
         self.baseline = nn.Sequential(nn.Linear(2 * channels, 64), nn.ReLU(), nn.Linear(64, 1))
-        self.log_spread = nn.Parameter(torch.tensor(-2.5))
+        self.log_spread = nn.Parameter(torch.tensor(-3.5))
         along = pixel_centres(SIZE).view(-1, 2).mean(1)
         y, x = torch.meshgrid(-along, along, indexing="ij")
         self.register_buffer("places", torch.stack([x, y], -1).reshape(-1, 2), persistent=False)
 
     def forward(self, pair_B2SS: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Looks for one further object in an image and in what is still unexplained of it."""
         features = self.features(pair_B2SS)
         place = self.heat(features).flatten(1).softmax(1) @ self.places
         pooled = torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1)
         spread = self.log_spread.clamp(-5.0, -1.0).exp()
-        return (
-            self.presence(pooled).squeeze(1),
-            place,
-            spread,
-            self.baseline(pooled.detach()).squeeze(1),
-        )
+        baseline = NATS * self.baseline(pooled.detach()).squeeze(1)
+        return self.presence(pooled).squeeze(1), place, spread, baseline
 
 
 def sphere_layer(place_B2: Tensor, softness: float) -> tuple[Tensor, Tensor]:
@@ -114,14 +113,23 @@ class Trace:
 
 
 def attend(
-    network: Attention, images_BSS: Tensor, softness: float, generator: torch.Generator | None
+    network: Attention,
+    images_BSS: Tensor,
+    softness: float,
+    generator: torch.Generator | None,
+    coin_log_odds: float | None = None,
 ) -> Trace:
-    """Explains images object by object; samples with a generator, else takes the likelier."""
+    """Explains images object by object; samples with a generator, else takes the likelier.
+
+    With `coin_log_odds` a coin with these odds decides on presence, and not the network.
+    """
     canvas = torch.zeros_like(images_BSS)
     running = torch.ones(len(images_BSS))
     steps: dict[str, list[Tensor]] = {k: [] for k in ("present", "logit", "run", "place", "base")}
     for _ in range(STEPS):
         logit, place, spread, baseline = network(torch.stack([images_BSS, images_BSS - canvas], 1))
+        if coin_log_odds is not None:
+            logit = torch.full_like(logit, coin_log_odds)
         if generator is None:
             drawn = (logit > 0).float()
         else:
@@ -139,12 +147,12 @@ def attend(
 
 
 def negative_bound(
-    trace: Trace, images_BSS: Tensor, log_odds: float, spec: UnsupervisedSpec
+    trace: Trace, images_BSS: Tensor, spec: UnsupervisedSpec
 ) -> tuple[Tensor, Tensor]:
     """A surrogate whose gradient is the bound's, and the bound itself, both means over images."""
     error = (images_BSS - trace.canvas_BSS).square().sum((1, 2))
     likelihood = -error / (2.0 * spec.pixel_std**2)
-    prior = log_odds * trace.present_TB.sum(0)
+    prior = spec.price * trace.present_TB.sum(0)
     entropy = (trace.present_TB.sum(0) * 2.0) * trace.spread.log()
     log_q = -F.binary_cross_entropy_with_logits(trace.logits_TB, trace.present_TB, reduction="none")
     log_q = log_q * trace.running_TB
@@ -153,7 +161,7 @@ def negative_bound(
     signal = signal / signal.std().clamp(min=1.0)
     score = (signal * log_q).sum(0)
     baseline_error = (bound.detach()[None] - trace.baselines_TB).square() * trace.running_TB
-    surrogate = -(likelihood + entropy) - 10.0 * score + 1e-2 * baseline_error.sum(0)
+    surrogate = -(likelihood + entropy) - 10.0 * score + baseline_error.sum(0) / NATS
     return surrogate.mean(), bound.detach().mean()
 
 
@@ -177,15 +185,14 @@ def train_unsupervised(
     generator = torch.Generator().manual_seed(spec.seed)
     optimiser = torch.optim.Adam(network.parameters(), lr=spec.learning_rate)
     for step in range(spec.steps):
-        progress = step / max(spec.free_share * spec.steps, 1.0)
-        share = min(max(progress - 1.0, 0.0), 1.0)
-        log_odds = spec.free_reward + share * (spec.price - spec.free_reward)
+        progress = step / max(spec.coin_share * spec.steps, 1.0)
+        coin = spec.coin_log_odds if progress < 1.0 else None
         softness = max(0.04, 0.2 * (1.0 - progress))
         for group in optimiser.param_groups:
             group["lr"] = spec.learning_rate * min(1.0, 3.0 * (1.0 - step / spec.steps))
         images = draw_images(spec.batch_size, generator)
-        trace = attend(network, images, softness, generator)
-        loss, bound = negative_bound(trace, images, log_odds, spec)
+        trace = attend(network, images, softness, generator, coin)
+        loss, bound = negative_bound(trace, images, spec)
         if not torch.isfinite(loss):
             raise TrainingError(f"The bound at step {step} isn't finite; lower the learning rate.")
         optimiser.zero_grad(set_to_none=True)

@@ -141,8 +141,14 @@ def cast(
     return t * scale, normal @ R.transpose(-1, -2), hit & (t > 0)
 
 
-def local_hit(kind: int, o: Tensor, d: Tensor) -> Hit:
-    """Hits of rays with the body of a kind in its local frame, in half sizes."""
+def local_hit(kind: int, o: Tensor, d: Tensor, blend: float = 0.0) -> Hit:
+    """Hits of rays with the body of a kind in its local frame, in half sizes.
+
+    With `blend` the normals of a cube's faces, and of a cylinder's side and caps, go over into
+    each other within about that distance of the crease, so that its place has a gradient.
+    """
+    if blend > 0.0 and kind in (CUBE, CYLINDER):
+        return (_cube if kind == CUBE else _cylinder)(o, d, blend)
     return _HITS[kind](o, d)
 
 
@@ -166,17 +172,20 @@ def _sphere(o: Tensor, d: Tensor) -> Hit:
     return t, _unit(o + t[..., None] * d), squared >= 0
 
 
-def _cube(o: Tensor, d: Tensor) -> Hit:
+def _cube(o: Tensor, d: Tensor, blend: float = 0.0) -> Hit:
     safe = _away_from_zero(d)
     middle, half = -o / safe, 1.0 / safe.abs()
     enter, axis = (middle - half).max(-1)
     leave = (middle + half).amin(-1)
     side = -torch.where(d < 0, -1.0, 1.0).to(o.dtype)
-    normal = side * torch.nn.functional.one_hot(axis, 3).to(o.dtype)
-    return enter, normal, enter <= leave
+    if blend > 0.0:
+        share = ((middle - half) / blend).softmax(-1)
+    else:
+        share = torch.nn.functional.one_hot(axis, 3).to(o.dtype)
+    return enter, side * share, enter <= leave
 
 
-def _cylinder(o: Tensor, d: Tensor) -> Hit:
+def _cylinder(o: Tensor, d: Tensor, blend: float = 0.0) -> Hit:
     a = (1.0 - d[..., 1].square()).clamp(min=_TINY)
     b = o[..., 0] * d[..., 0] + o[..., 2] * d[..., 2]
     squared = b * b - a * (o[..., 0].square() + o[..., 2].square() - 1.0)
@@ -189,7 +198,11 @@ def _cylinder(o: Tensor, d: Tensor) -> Hit:
     zero = torch.zeros_like(t)
     on_side = _unit(torch.stack([p[..., 0], zero, p[..., 2]], -1))
     on_cap = torch.stack([zero, -torch.where(dy < 0, -1.0, 1.0).to(o.dtype), zero], -1)
-    normal = torch.where((side >= cap)[..., None], on_side, on_cap)
+    if blend > 0.0:
+        share = torch.sigmoid((side - cap) / blend)[..., None]
+        normal = share * on_side + (1.0 - share) * on_cap
+    else:
+        normal = torch.where((side >= cap)[..., None], on_side, on_cap)
     return t, normal, (squared >= 0) & (t <= leave)
 
 

@@ -3,8 +3,9 @@
 Outlines become sigmoids of the distance to them, and the depth order a sigmoid of the difference
 in depth, so that an object's weight in a pixel is
     w_k = c_k prod_{j != k} (1 - c_j s((t_k - t_j) / softness)),  c = s(margin / softness).
+Creases between the faces of a cube and between a cylinder's side and caps are softened likewise.
 As the softness goes to 0 this is the hard image. Gradients are exact for the soft image, except
-on the sets of measure 0 where two faces or two ends of a body change over.
+on sets of measure 0, such as where the nearer of two edges changes.
 
 Symbols: B scenes, K slots, P rays, c coverage, t distance along the ray, world units.
 """
@@ -49,12 +50,23 @@ def render_soft(scenes: PrimitiveScenes, view: SoftView | None = None) -> Tensor
     view = view or SoftView()
     origins, directions = world_rays(view, scenes.positions_BK3)
     R = scenes.rotations_BK33
-    local_o = (origins - scenes.positions_BK3[:, :, None]) @ R
-    local_d = directions @ R
-    margin, distance, normal = layers(scenes.kinds_BK, local_o / view.scale, local_d)
+    from_centre, way = _foot(origins - scenes.positions_BK3[:, :, None], directions)
+    margin, distance, normal = layers(
+        scenes.kinds_BK, from_centre @ R / view.scale, directions @ R, view.softness / view.scale
+    )
     shade = shading(normal @ R.transpose(-1, -2), unit_light(view, normal))
-    image = composite(margin * view.scale, distance * view.scale, shade, view.softness)
+    image = composite(margin * view.scale, distance * view.scale + way, shade, view.softness)
     return image.view(len(scenes), view.camera.size, view.camera.size)
+
+
+def _foot(offset_3: Tensor, directions_3: Tensor) -> tuple[Tensor, Tensor]:
+    """Where rays pass a centre closest, relative to it, and the way there from their origins.
+
+    Hits are found from there: squares of distances to a far origin would cost the precision
+    that small changes of a pose need.
+    """
+    way = -(offset_3 * directions_3).sum(-1)
+    return offset_3 + way[..., None] * directions_3, way
 
 
 def hard_image(scenes: PrimitiveScenes, view: SoftView) -> Tensor:
@@ -77,10 +89,13 @@ def unit_light(view: SoftView, like: Tensor) -> Tensor:
     return torch.nn.functional.normalize(like.new_tensor(view.light_3), dim=0)
 
 
-def layers(kinds_BK: Tensor, o_BKP3: Tensor, d_BKP3: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def layers(
+    kinds_BK: Tensor, o_BKP3: Tensor, d_BKP3: Tensor, blend: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Outline margin [B, K, P], distance and local normal of each object at each ray.
 
-    Empty slots lie far outside every ray. Rays are given in the objects' local frames.
+    Empty slots lie far outside every ray. Rays are given in the objects' local frames, and `blend`
+    is the softness of creases in half sizes.
     """
     margin = torch.full_like(o_BKP3[..., 0], -1e4)
     distance, normal = torch.zeros_like(margin), torch.zeros_like(o_BKP3)
@@ -89,7 +104,7 @@ def layers(kinds_BK: Tensor, o_BKP3: Tensor, d_BKP3: Tensor) -> tuple[Tensor, Te
         if of_kind[0].shape[0] == 0:
             continue
         o, d = o_BKP3[of_kind], d_BKP3[of_kind]
-        t, n, _ = local_hit(kind, o, d)
+        t, n, _ = local_hit(kind, o, d, blend)
         margin = margin.index_put(of_kind, outline_margin(kind, o, d))
         distance = distance.index_put(of_kind, t)
         normal = normal.index_put(of_kind, n)
@@ -136,12 +151,15 @@ def image_and_jacobian(
         move, turn = change.split(3, -1)
         o = origins - scenes.positions_BK3.detach()[:, :, None] - move
         d = directions.expand_as(o)
+        o, way = _foot(o, d)
         # Turning the body is turning the rays back; to first order, which is all a Jacobian needs.
         o, d = o - torch.linalg.cross(turn, o), d - torch.linalg.cross(turn, d)
-        margin, distance, normal = layers(scenes.kinds_BK, (o @ R) / view.scale, d @ R)
+        margin, distance, normal = layers(
+            scenes.kinds_BK, (o @ R) / view.scale, d @ R, view.softness / view.scale
+        )
         world_normal = normal @ R.transpose(-1, -2)
         world_normal = world_normal + torch.linalg.cross(turn, world_normal)
         shade = shading(world_normal, unit_light(view, normal))
-        image = composite(margin * view.scale, distance * view.scale, shade, view.softness)
+        image = composite(margin * view.scale, distance * view.scale + way, shade, view.softness)
         (jacobian,) = torch.autograd.grad(image.sum(), change)
     return image.detach(), jacobian.transpose(1, 2)

@@ -50,7 +50,7 @@ class AirDataManagerConfig(InstantiateConfig):
     """Target to instantiate."""
     data: Optional[Path] = None  # noqa: UP045
     """Folder that `lerf-wild synth primitives` wrote; fresh scenes are rendered when left out."""
-    setup: Literal["reference", "perspective", "free-camera"] = "reference"
+    setup_name: Literal["reference", "perspective", "free-camera"] = "reference"
     """Camera, light and primitives."""
     batch_size: int = 64
     """Scenes in a step."""

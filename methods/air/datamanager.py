@@ -23,10 +23,10 @@ class AirDataManager(nn.Module):
     def __init__(self, config: AirDataManagerConfig, device: str | torch.device = "cpu") -> None:
         super().__init__()
         self.config, self.device = config, device
-        self.setup = find_setup(config.setup)
+        self.setup = find_setup(config.setup_name)
         self.shards = None if config.data is None else self._read(config.data)
         # nerfstudio's trainer asks whether there is something to train on and to measure with.
-        self.train_dataset = self.eval_dataset = (config.setup,)
+        self.train_dataset = self.eval_dataset = (config.setup_name,)
 
     def _read(self, folder: Path) -> tuple[Tensor, PrimitiveScenes]:
         parts = list(read_shards(folder))

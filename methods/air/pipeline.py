@@ -120,6 +120,8 @@ class AirPipeline(Pipeline):
             return
         folder, setup = self.config.run_dir, self.datamanager.setup
         save_network(folder / "air.safetensors", self.model.average, {"setup": setup.name})
+        if not self.records or self.records[-1]["step"] < step:
+            self.get_eval_image_metrics_and_images(step)
         images, truth = self.datamanager.eval_batch(self.datamanager.config.eval_scenes)
         write_plots(folder, images, self._infer(images), truth, setup)
         if len(self.records) > 1:

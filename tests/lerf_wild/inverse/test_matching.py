@@ -58,3 +58,9 @@ def test_infinite_costs_are_survived():
     cost[0, 0, 1] = 0.0
     _, query, slot = match_sets(cost, torch.ones(1, 2, dtype=torch.bool))
     assert (0, 1) in set(zip(query.tolist(), slot.tolist()))
+
+
+def test_costs_that_are_no_number_are_paired_last():
+    cost = torch.tensor([[[torch.nan, 1.0], [2.0, torch.nan]]])
+    _, queries, slots = match_sets(cost, torch.ones(1, 2, dtype=torch.bool))
+    assert sorted(zip(queries.tolist(), slots.tolist())) == [(0, 1), (1, 0)]

