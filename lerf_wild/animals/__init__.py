@@ -1,0 +1,1 @@
+"""Animals: body models of the SMAL schema, their poses, shapes, files and measures."""
