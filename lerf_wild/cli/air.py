@@ -24,6 +24,7 @@ BARS = {
 """What the bundled weights are held to on the reference's set-up."""
 
 PERSPECTIVE_Z_BAR = 0.05
+UNSUPERVISED = "unsupervised"
 
 ImageFiles = Annotated[
     tuple[Path, ...],
@@ -45,7 +46,7 @@ def air_infer(
     picture: Path | None = None,
     weights: str = "reference",
     refine: bool = True,
-    starts: int = 10,
+    starts: int = 24,
     seed: int = 0,
 ) -> None:
     """Recovers the primitives in images: how many, which, where, how turned.
@@ -94,7 +95,7 @@ def air_eval(
     scenes: int = 500,
     seed: int = 0,
     refine: bool = True,
-    starts: int = 10,
+    starts: int = 24,
     output_dir: Path | None = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -104,7 +105,8 @@ def air_eval(
     with the seed; seed 0 gives its own 500 test scenes.
 
     Args:
-        weights: Bundled weights by their set-up (reference, perspective, free-camera), or a file.
+        weights: Bundled weights by their set-up (reference, perspective, free-camera), a file, or
+            `unsupervised` for the network that learned from pixels alone, on its own set-up.
         scenes: Number of scenes.
         seed: Which scenes.
         refine: Whether to make the answers agree with the pixels by rendering and comparing.
@@ -119,7 +121,11 @@ def air_eval(
 
     if scenes < 1 or seed < 0:
         raise InputError(f"Give at least one scene and a seed of 0 or more, not {scenes}, {seed}.")
-    console, model = Console(), load_air(weights)
+    console = Console()
+    if weights == UNSUPERVISED:
+        _eval_unsupervised(console, scenes, seed, json_file)
+        return
+    model = load_air(weights)
     truth, images = held_out_scenes(model.setup, scenes, seed)
     plain = _infer(console, model, images, False, 0, seed)
     start = time.perf_counter()
@@ -134,6 +140,16 @@ def air_eval(
         write_plots(output_dir, images, final, truth, model.setup)
     console.print(_table(figures, model.setup.name))
     write_report(json_file, figures, seed=seed)
+
+
+def _eval_unsupervised(console: Console, scenes: int, seed: int, json_file: Path | None) -> None:
+    from lerf_wild.inverse.primitive_evaluation import HELD_OUT_SEED
+    from lerf_wild.inverse.unsupervised_weights import load_unsupervised, measure_unsupervised
+
+    figures = measure_unsupervised(load_unsupervised(), scenes, HELD_OUT_SEED + seed)
+    for name, value in figures.items():
+        console.print(f"{name:18}{value:.4g}", highlight=False)
+    write_report(json_file, {**figures, "weights": UNSUPERVISED}, seed=seed)
 
 
 def _load(files: list[Path]) -> tuple[torch.Tensor, list[dict[str, object]]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lerf_wild.errors import ModelFileError
 from lerf_wild.inverse.primitive_decoding import Predictions, predict
+from lerf_wild.inverse.primitive_depths import DepthSpec, settle_depths
 from lerf_wild.inverse.primitive_network import PrimitiveNetwork
 from lerf_wild.inverse.primitive_refine import Refined, RefineSpec, refine
 from lerf_wild.inverse.primitive_setups import SETUPS, Setup, find_setup
@@ -97,11 +98,21 @@ def _settle(
     else:
         spec = replace(spec, kinds=setup.sampler.kinds)
         refined = refine(images, beliefs, setup.view, spec, slots)
+        if not setup.view.camera.perspective:
+            refined = _with_likely_depths(images, refined, setup, spec.seed)
     offset = refined.scenes.positions_BK3[:, :, None] - beliefs.scenes.positions_BK3[:, None]
     nearest = offset[..., :2].square().sum(-1).argmin(-1)
     rows = torch.arange(len(images))[:, None]
     expected = beliefs.expected_error_BQ4[rows, nearest, :3]
     return Inferred(refined.scenes, beliefs.confidence_BQ[rows, nearest], expected, refined.error_B)
+
+
+def _with_likely_depths(images: Tensor, refined: Refined, setup: Setup, seed: int) -> Refined:
+    generator = torch.Generator().manual_seed(seed)
+    scenes = settle_depths(
+        images, refined.scenes, setup.view, setup.sampler.depth, generator, DepthSpec()
+    )
+    return Refined(scenes, (hard_image(scenes, setup.view) - images).abs().sum((1, 2)))
 
 
 def _join(parts: list[Inferred]) -> Inferred:

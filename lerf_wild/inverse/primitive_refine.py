@@ -30,7 +30,7 @@ class RefineSpec:
         *(0.015, 0.01, 0.01, 0.007, 0.007, 0.005, 0.005),
     )
     """Width of the edges at each step, world units."""
-    starts: int = 10
+    starts: int = 24
     """Further starts for an image that is not yet explained."""
     tolerance: float = 6.0
     """Sum of absolute pixel differences below which an image is explained."""

@@ -33,6 +33,10 @@ STEPS = MAX_OBJECTS + 1
 """One more than there can be: a wrong count above the truth must be possible."""
 LATERAL = 1.1
 LEAST_DISTANCE = 0.55
+SHARP = 0.04
+"""Softness of edges once places are learned, world units."""
+CERTAIN = 8.0
+"""Largest log odds of presence of a trained network."""
 NATS = 100.0
 """Scale of the bound, in which the baseline's output is measured."""
 
@@ -50,7 +54,10 @@ class UnsupervisedSpec:
     """Log odds of a further object while a coin decides."""
     price: float = -10.0
     """Log odds of a further object under the prior."""
-    coin_share: float = 0.3
+    doubt: float = 2.5
+    """Largest log odds of presence at first, so that the network goes on trying both; they rise to
+    CERTAIN in the end."""
+    coin_share: float = 0.12
     """Share of the steps, from the first, in which a coin decides whether there is an object."""
     seed: int = 0
 
@@ -60,6 +67,13 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int = 20) -> None:
         super().__init__()
+        # Presence has features of its own: REINFORCE's noise would undo what places have learned.
+        self.look = nn.Sequential(
+            nn.Conv2d(2, 16, 5, stride=2, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(16, 16, 3, stride=2, padding=1),
+            nn.ReLU(),
+        )
         self.features = nn.Sequential(
             nn.Conv2d(2, channels, 5, stride=2, padding=2),
             nn.ReLU(),
@@ -69,8 +83,8 @@ class Attention(nn.Module):
             nn.ReLU(),
         )
         self.heat = nn.Conv2d(channels, 1, 1)
-        self.presence = nn.Sequential(nn.Linear(2 * channels, 64), nn.ReLU(), nn.Linear(64, 1))
-        self.baseline = nn.Sequential(nn.Linear(2 * channels, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.presence = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.baseline = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 1))
         self.log_spread = nn.Parameter(torch.tensor(-3.5))
         along = pixel_centres(SIZE).view(-1, 2).mean(1)
         y, x = torch.meshgrid(-along, along, indexing="ij")
@@ -80,7 +94,8 @@ class Attention(nn.Module):
         """Looks for one further object in an image and in what is still unexplained of it."""
         features = self.features(pair_B2SS)
         place = self.heat(features).flatten(1).softmax(1) @ self.places
-        pooled = torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1)
+        seen = self.look(pair_B2SS)
+        pooled = torch.cat([seen.amax((2, 3)), seen.mean((2, 3))], 1)
         spread = self.log_spread.clamp(-5.0, -1.0).exp()
         baseline = NATS * self.baseline(pooled.detach()).squeeze(1)
         return self.presence(pooled).squeeze(1), place, spread, baseline
@@ -118,16 +133,19 @@ def attend(
     softness: float,
     generator: torch.Generator | None,
     coin_log_odds: float | None = None,
+    certainty: float = CERTAIN,
 ) -> Trace:
     """Explains images object by object; samples with a generator, else takes the likelier.
 
-    With `coin_log_odds` a coin with these odds decides on presence, and not the network.
+    With `coin_log_odds` a coin with these odds decides on presence, and not the network, whose log
+    odds are kept within plus and minus `certainty`.
     """
     canvas = torch.zeros_like(images_BSS)
     running = torch.ones(len(images_BSS))
     steps: dict[str, list[Tensor]] = {k: [] for k in ("present", "logit", "run", "place", "base")}
     for _ in range(STEPS):
         logit, place, spread, baseline = network(torch.stack([images_BSS, images_BSS - canvas], 1))
+        logit = certainty * torch.tanh(logit / certainty)
         if coin_log_odds is not None:
             logit = torch.full_like(logit, coin_log_odds)
         if generator is None:
@@ -187,11 +205,12 @@ def train_unsupervised(
     for step in range(spec.steps):
         progress = step / max(spec.coin_share * spec.steps, 1.0)
         coin = spec.coin_log_odds if progress < 1.0 else None
-        softness = max(0.04, 0.2 * (1.0 - progress))
+        softness = max(SHARP, 0.2 * (1.0 - progress))
         for group in optimiser.param_groups:
             group["lr"] = spec.learning_rate * min(1.0, 3.0 * (1.0 - step / spec.steps))
         images = draw_images(spec.batch_size, generator)
-        trace = attend(network, images, softness, generator, coin)
+        certainty = spec.doubt + (CERTAIN - spec.doubt) * step / spec.steps
+        trace = attend(network, images, softness, generator, coin, certainty)
         loss, bound = negative_bound(trace, images, spec)
         if not torch.isfinite(loss):
             raise TrainingError(f"The bound at step {step} isn't finite; lower the learning rate.")
@@ -207,7 +226,7 @@ def train_unsupervised(
 @torch.no_grad()
 def count_objects(network: Attention, images_BSS: Tensor) -> Tensor:
     """Number of objects that the network finds in each image, int64 [B]."""
-    return attend(network, images_BSS, 0.04, None).present_TB.sum(0).long()
+    return attend(network, images_BSS, SHARP, None).present_TB.sum(0).long()
 
 
 def draw_spheres(count: int, generator: torch.Generator) -> tuple[Tensor, PrimitiveScenes]:

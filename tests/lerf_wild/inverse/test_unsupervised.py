@@ -1,8 +1,14 @@
 import pytest
 import torch
 
-from lerf_wild.errors import TrainingError
+from lerf_wild.errors import ModelFileError, TrainingError
 from lerf_wild.inverse import unsupervised as air
+from lerf_wild.inverse.primitive_weights import save_tensors
+from lerf_wild.inverse.unsupervised_weights import (
+    load_unsupervised,
+    measure_unsupervised,
+    save_unsupervised,
+)
 from lerf_wild.render.primitive_scenes import SCALE
 
 
@@ -76,3 +82,19 @@ def test_a_bound_that_is_not_finite_stops_training():
 
     with pytest.raises(TrainingError, match="finite"):
         air.train_unsupervised(images, air.UnsupervisedSpec(steps=2, batch_size=2))
+
+
+def test_weights_are_kept_and_measured(tmp_path):
+    torch.manual_seed(0)
+    network = air.Attention()
+    save_unsupervised(tmp_path / "u.safetensors", network)
+    again = load_unsupervised(tmp_path / "u.safetensors")
+    figures = measure_unsupervised(again, 40, 5)
+    assert figures["scenes"] == 40 and 0.0 <= figures["count_exact"] <= 1.0
+    assert {f"count_exact_of_{n}" for n in range(4)} <= figures.keys()
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_tensors(tmp_path / "u.safetensors", {"x": torch.zeros(1)}, {})
+    with pytest.raises(ModelFileError, match="not the unsupervised network"):
+        load_unsupervised(tmp_path / "u.safetensors")
