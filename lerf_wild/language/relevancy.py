@@ -11,7 +11,6 @@ phrase beats every canonical one.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,15 +20,25 @@ from torch import Tensor
 
 from lerf_wild.errors import QueryError
 from lerf_wild.language.encoders import ImageTextEncoder, l2_normalise
+from lerf_wild.language.phrases import (
+    CANONICAL_PHRASES,
+    MAX_PHRASE_CHARS,
+    MAX_PHRASES,
+    TEMPERATURE,
+    clean_phrases,
+)
 
-CANONICAL_PHRASES = ("object", "things", "stuff", "texture")
-"""The negatives of the LERF paper: words that fit anything."""
-
-TEMPERATURE = 10.0
-"""Factor on the cosines before the softmax, as in the paper."""
-
-MAX_PHRASES = 200
-MAX_PHRASE_CHARS = 256
+__all__ = [
+    "CANONICAL_PHRASES",
+    "MAX_PHRASES",
+    "MAX_PHRASE_CHARS",
+    "TEMPERATURE",
+    "Query",
+    "clean_phrases",
+    "make_query",
+    "relevancy",
+    "relevancy_from_cosines",
+]
 
 
 @dataclass(frozen=True)
@@ -75,18 +84,6 @@ def make_query(
     )
 
 
-def clean_phrases(phrases: Sequence[str]) -> tuple[str, ...]:
-    """Returns the phrases without control characters and surplus white space.
-
-    Raises QueryError as `make_query` does.
-    """
-    if isinstance(phrases, str):
-        raise QueryError("A query is a list of phrases, got one text. Put it in a list.")
-    if not 1 <= len(phrases) <= MAX_PHRASES:
-        raise QueryError(f"A query takes 1 to {MAX_PHRASES} phrases, got {len(phrases)}.")
-    return tuple(_clean_phrase(phrase) for phrase in phrases)
-
-
 def relevancy(embeddings: Float[Tensor, "*batch D"], query: Query) -> Float[Tensor, "*batch P"]:
     """Returns the relevancy, 0 to 1, of embeddings of any length to each phrase of the query.
 
@@ -107,19 +104,3 @@ def relevancy_from_cosines(
     """Returns the relevancy from cosines, for callers that never materialise the embeddings."""
     hardest = cos_canonical.amax(dim=-1, keepdim=True)
     return torch.sigmoid(temperature * (cos_positive - hardest))
-
-
-def _clean_phrase(phrase: str) -> str:
-    if not isinstance(phrase, str):
-        raise QueryError(f"A phrase must be text, got {type(phrase).__name__}.")
-    # Cc: control characters, Cs: lone surrogates, which no tokenizer can encode.
-    spaced = "".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in phrase)
-    clean = " ".join(spaced.split())
-    if not clean:
-        raise QueryError("A phrase is empty. Write what to look for, for example: red fox.")
-    if len(clean) > MAX_PHRASE_CHARS:
-        raise QueryError(
-            f"The phrase {clean[:40]!r}... has {len(clean)} characters, at most "
-            f"{MAX_PHRASE_CHARS} are taken."
-        )
-    return clean

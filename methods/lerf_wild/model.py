@@ -9,27 +9,28 @@ import torch
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle, RaySamples
-from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.data.scene_box import OrientedBox, SceneBox
 from nerfstudio.field_components.spatial_distortions import SceneContraction
-from nerfstudio.model_components.renderers import DepthRenderer
 from nerfstudio.models.nerfacto import NerfactoModel
 from nerfstudio.utils.rich_utils import CONSOLE
-from nerfstudio.viewer.viewer_elements import ViewerText
 from torch import Tensor, nn
 
-from lerf_wild.errors import EncoderError, LerfWildError, ModelFileError
+from lerf_wild.errors import EncoderError
 from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.language.relevancy import Query, make_query
+from lerf_wild.live.question import Question, plain_question
 from lerf_wild.methods.lerf_wild.compositing import composite
 from lerf_wild.methods.lerf_wild.config import LerfWildModelConfig
 from lerf_wild.methods.lerf_wild.datamanager import TILE_ANGLE, image_angles
-from lerf_wild.methods.lerf_wild.field import (
-    GridSpec,
-    LanguageField,
-    render_linear,
-    safe_normalise,
-)
+from lerf_wild.methods.lerf_wild.field import render_linear, safe_normalise
 from lerf_wild.methods.lerf_wild.hash_grid import use_fast_lookup
+from lerf_wild.methods.lerf_wild.live_views import LiveViews
+from lerf_wild.methods.lerf_wild.parts import (
+    KeptCounter,
+    TappedDepth,
+    implementation,
+    language_field,
+)
 from lerf_wild.methods.lerf_wild.perceptual import lazy_perceptual_metric
 from lerf_wild.methods.lerf_wild.scale_search import TopSamples, fold_query, log_spaced_sizes
 from lerf_wild.methods.lerf_wild.view_grid import (
@@ -38,7 +39,12 @@ from lerf_wild.methods.lerf_wild.view_grid import (
     enough_views,
     views_per_cell,
 )
-from lerf_wild.methods.lerf_wild.view_query import answer_view, choose_sizes, relevancy_at
+from lerf_wild.methods.lerf_wild.view_query import (
+    answer_view,
+    choose_sizes,
+    plain_view,
+    relevancy_at,
+)
 
 RANGE_MEMORY = 0.98
 """Share of the old value in the running range of tile sizes, a memory of some fifty steps."""
@@ -51,26 +57,23 @@ class LerfWildModel(NerfactoModel):
 
     def populate_modules(self) -> None:
         """Builds nerfacto, the language field and the buffers that queries need."""
-        self.config.implementation = _implementation(self.config.implementation)
+        self.config.implementation = implementation(self.config.implementation)
         with lazy_perceptual_metric():
             super().populate_modules()
-        self.renderer_expected_depth = _TappedDepth(method="expected")
+        self.renderer_expected_depth = TappedDepth(method="expected")
         needs = self.config.predict_normals or self.config.camera_optimizer.mode != "off"
         for part in (self.field, self.proposal_networks):
             use_fast_lookup(part, in_training=not needs)
-        self.language = _language_field(self.config)
+        self.language = language_field(self.config)
         self.register_buffer("basis_range", torch.tensor([-6.0, 2.0]))
         self.register_buffer("size_range", torch.tensor([-6.0, 2.0]))
         self.register_buffer("min_views", torch.tensor(0))
         grid = torch.zeros(GRID_CELLS, GRID_CELLS, GRID_CELLS, dtype=torch.uint8)
         self.register_buffer("view_counts", grid)
-        self._query: Query | None = None
+        self._question: Question | None = None
         self._batch_sizes: tuple[Query, Tensor] | None = None
         self._encoder_source: Callable[[], ImageTextEncoder] | None = None
-        self.phrases_box = ViewerText(
-            "Phrases", "", cb_hook=self._on_phrases, hint="What to look for, separated by ;"
-        )
-        self.status_box = ViewerText("Status", "no phrases", disabled=True)
+        self._live: LiveViews | None = None
 
     def prepare_language(self, cameras: Cameras) -> None:
         """Takes from the training cameras what the field and its queries need to know of them."""
@@ -93,9 +96,10 @@ class LerfWildModel(NerfactoModel):
     def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Any]:
         """nerfacto's outputs; in training also the rendered embeddings, else the answers."""
         if not self.training:
+            query = self.query
             outputs, samples = self._shade_collided(ray_bundle)
-            if self._query is not None:
-                outputs.update(self._batch_answers(outputs, samples, self._query))
+            if query is not None:
+                outputs.update(self._batch_answers(outputs, samples, query))
             return outputs
         outputs = super().get_outputs(ray_bundle)
         self.renderer_expected_depth.take()
@@ -199,38 +203,23 @@ class LerfWildModel(NerfactoModel):
         contract = SceneContraction(order=float("inf"))
         return ((contract(positions) + 2.0) / 4.0).clamp(0, 1)
 
-    def _untouched_sampler(self) -> _KeptCounter:
-        return _KeptCounter(self.proposal_sampler)
+    def _untouched_sampler(self) -> KeptCounter:
+        return KeptCounter(self.proposal_sampler)
 
     # Queries.
 
     @property
     def query(self) -> Query | None:
         """The query that views are rendered with, or None."""
-        return self._query
+        question = self._question
+        return None if question is None else question.query
 
     def attach_encoder(self, source: Callable[[], ImageTextEncoder]) -> None:
         """Names where the encoder comes from; it is loaded when the first phrase needs it."""
         self._encoder_source = source
 
-    def set_query(self, query: Query | None) -> None:
-        """Publishes a query, or none, in one step that a render thread can't see half of."""
-        if query is not None and query.embeddings_PD.shape[-1] != self.config.clip_dim:
-            raise EncoderError(
-                f"The query has {query.embeddings_PD.shape[-1]} dimensions, but this run was "
-                f"trained with {self.config.clip_dim} ({self.config.encoder_identity})."
-            )
-        self._query = None if query is None else query.to(self.device)
-
-    def set_phrases(self, phrases: Sequence[str]) -> None:
-        """Embeds and publishes phrases; none at all clears the query.
-
-        Raises QueryError for phrases that can't be used and EncoderError when the encoder of
-        the training can't be had.
-        """
-        if not phrases:
-            self.set_query(None)
-            return
+    def encoder(self) -> ImageTextEncoder:
+        """Loads the encoder of the training; raises EncoderError when it can't be had."""
         if self._encoder_source is None:
             raise EncoderError("This model has no encoder attached, so phrases can't be embedded.")
         encoder = self._encoder_source()
@@ -240,27 +229,57 @@ class LerfWildModel(NerfactoModel):
                 f"This run was trained with {trained_with}, but the encoder is {encoder.identity}."
                 "\nMake the first one available, or train again."
             )
-        self.set_query(make_query(phrases, encoder))
+        return encoder
 
-    def _on_phrases(self, box: ViewerText) -> None:
-        phrases = split_phrases(box.value)
-        try:
-            self.set_phrases(phrases)
-            self.status_box.value = f"{len(phrases)} phrases" if phrases else "no phrases"
-        # Whatever the text does to a tokenizer, the render thread has to survive it.
-        except Exception as error:
-            self.status_box.value = str(error).splitlines()[0][:200]
+    def ask(self, question: Question | None) -> None:
+        """Publishes a question, or none, in one step that a render thread can't see half of."""
+        if question is None:
+            self._question = None
+            return
+        dim = question.query.embeddings_PD.shape[-1]
+        if dim != self.config.clip_dim:
+            raise EncoderError(
+                f"The query has {dim} dimensions, but this run was "
+                f"trained with {self.config.clip_dim} ({self.config.encoder_identity})."
+            )
+        self._question = question.to(self.device)
+
+    def set_query(self, query: Query | None) -> None:
+        """Publishes a query, or none, in the usual colours."""
+        self.ask(None if query is None else plain_question(query))
+
+    def set_phrases(self, phrases: Sequence[str]) -> None:
+        """Embeds and publishes phrases; none at all clears the query.
+
+        Raises QueryError for phrases that can't be used and EncoderError when the encoder of
+        the training can't be had.
+        """
+        self.set_query(make_query(phrases, self.encoder()) if phrases else None)
+
+    def go_live(self) -> LiveViews:
+        """From now on views of still cameras are kept, as a viewer wants it."""
+        if self._live is None:
+            self._live = LiveViews(self)
+        return self._live
 
     def query_sizes(self) -> Float[Tensor, "s"]:
         """Tile sizes that a query tries, in nerf units."""
         return log_spaced_sizes(self.size_range, self.config.query_scales)
 
+    def get_outputs_for_camera(
+        self, camera: Cameras, obb_box: OrientedBox | None = None
+    ) -> dict[str, Tensor]:
+        """Renders a camera; once live, from what was kept of it where that is possible."""
+        if self._live is None or obb_box is not None:
+            return super().get_outputs_for_camera(camera, obb_box)
+        return self._live.layers(camera.to(self.device), self._question)
+
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> dict[str, Tensor]:
         """Renders a view; with a query also `relevancy_i` and `composited_i` for each phrase."""
-        query = self._query
+        query = self.query
         if query is None:
-            return super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
+            return plain_view(self, camera_ray_bundle)
         try:
             answer = answer_view(self, camera_ray_bundle, query)
         except torch.OutOfMemoryError:
@@ -269,7 +288,7 @@ class LerfWildModel(NerfactoModel):
                 "Lower --pipeline.model.eval-num-rays-per-chunk."
             )
             torch.cuda.empty_cache()
-            return super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
+            return plain_view(self, camera_ray_bundle)
         return answer.outputs | _layers(answer.outputs["rgb"], answer.relevancy_HWP)
 
     def _batch_answers(
@@ -307,83 +326,9 @@ class LerfWildModel(NerfactoModel):
         return metrics, images
 
 
-class _TappedDepth(DepthRenderer):
-    """The depth renderer, which also keeps what it was given: nerfacto doesn't return it."""
-
-    _seen: tuple[Tensor, RaySamples] | None = None
-
-    def forward(self, weights: Tensor, ray_samples: RaySamples, **kwargs: Any) -> Tensor:
-        self._seen = (weights, ray_samples)
-        return super().forward(weights, ray_samples, **kwargs)
-
-    def take(self) -> tuple[Tensor, RaySamples]:
-        """Hands out and forgets the weights and samples of the latest call."""
-        seen, self._seen = self._seen, None
-        assert seen is not None, "nothing was rendered"
-        return seen
-
-
-class _KeptCounter:
-    """Keeps rendering from shifting the steps at which proposal networks are trained."""
-
-    def __init__(self, sampler: Any) -> None:
-        self.sampler = sampler
-
-    def __enter__(self) -> None:
-        self.since = self.sampler._steps_since_update
-
-    def __exit__(self, *_: object) -> None:
-        self.sampler._steps_since_update = self.since
-
-
-def split_phrases(text: str | None) -> tuple[str, ...]:
-    """Splits "red fox; fallen log" into its phrases; empty ones drop out."""
-    return tuple(part.strip() for part in (text or "").split(";") if part.strip())
-
-
 def _layers(rgb: Tensor, relevancy: Float[Tensor, "*batch p"]) -> dict[str, Tensor]:
     layers = {}
     for index, one in enumerate(relevancy.split(1, dim=-1)):
         layers[f"relevancy_{index}"] = one
         layers[f"composited_{index}"] = composite(rgb, one)
     return layers
-
-
-def _language_field(config: LerfWildModelConfig) -> LanguageField:
-    if config.clip_dim <= 0 or config.dino_dim <= 0:
-        raise ModelFileError(
-            "The model config has no encoder dimensions. They are filled in when training starts; "
-            "load the config.yml that the training wrote."
-        )
-    grids = tuple(
-        GridSpec(levels, low, high, config.language_log2_table, config.language_features)
-        for levels, low, high in zip(
-            config.language_levels,
-            config.language_min_resolutions,
-            config.language_max_resolutions,
-        )
-    )
-    return LanguageField(
-        grids=grids,
-        width=config.language_width,
-        hidden_layers=config.language_hidden_layers,
-        clip_dim=config.clip_dim,
-        dino_dim=config.dino_dim,
-        dino_width=config.dino_width,
-        implementation=config.implementation,
-    )
-
-
-def _implementation(wanted: str) -> str:
-    """Decides between tiny-cuda-nn and torch; their tables differ, so a run must keep its own."""
-    if wanted == "torch":
-        return wanted
-    from nerfstudio.utils.external import TCNN_EXISTS
-
-    has_tcnn = TCNN_EXISTS and torch.cuda.is_available()
-    if wanted == "tcnn" and not has_tcnn:
-        raise LerfWildError(
-            "This run or command asks for tiny-cuda-nn, which needs a CUDA GPU and the package.\n"
-            "To train here pass --pipeline.model.implementation torch."
-        )
-    return "tcnn" if has_tcnn else "torch"

@@ -14,10 +14,10 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from lerf_wild.errors import LerfWildError, QueryError, TrainingError
+from lerf_wild.language.phrases import split_phrases
 from lerf_wild.methods.lerf_wild.config import LerfWildPipelineConfig
 from lerf_wild.methods.lerf_wild.encoders import RunEncoders
 from lerf_wild.methods.lerf_wild.features import prepare_targets
-from lerf_wild.methods.lerf_wild.model import split_phrases
 from lerf_wild.storage.json_files import read_json
 
 PHRASES_VARIABLE = "LERF_WILD_PHRASES"

@@ -105,6 +105,39 @@ def log_spaced_sizes(log2_range: Float[Tensor, "2"], count: int) -> Float[Tensor
     return torch.exp2(log2_range[0] + share * (log2_range[1] - log2_range[0]))
 
 
+@dataclass(frozen=True)
+class PackedSamples:
+    """The samples that weigh anything, ray after ray in one list of N."""
+
+    positions_N3: Float[Tensor, "n 3"]
+    weights_N: Float[Tensor, "n"]
+    starts_R: Int[Tensor, "r"]
+    """Where each ray's samples begin."""
+    weight_R: Float[Tensor, "r"]
+    """Sum of each ray's weights."""
+
+    def rendered(self, hidden_NW: Float[Tensor, "n w"]) -> Float[Tensor, "r w"]:
+        """Volume-renders vectors of the samples."""
+        # Rows from one start to the next are a ray's: a weighted sum without a padded tensor.
+        rows_N = torch.arange(len(hidden_NW), device=hidden_NW.device)
+        weights_N = self.weights_N.to(hidden_NW)
+        return nn.functional.embedding_bag(
+            rows_N, hidden_NW, self.starts_R, mode="sum", per_sample_weights=weights_N
+        )
+
+
+def pack(samples: TopSamples) -> PackedSamples:
+    """Leaves out the samples that hardly weigh anything."""
+    kept = samples.weights_RK >= MIN_SAMPLE_WEIGHT
+    counts_R = kept.sum(dim=1)
+    return PackedSamples(
+        positions_N3=samples.positions_RK3[kept],
+        weights_N=samples.weights_RK[kept],
+        starts_R=counts_R.cumsum(0) - counts_R,
+        weight_R=(samples.weights_RK * kept).sum(dim=1),
+    )
+
+
 def rendered_hidden(
     field: LanguageField,
     samples: TopSamples,
@@ -112,20 +145,11 @@ def rendered_hidden(
     log2_range: Float[Tensor, "2"],
 ) -> Iterator[tuple[Float[Tensor, "r w"], Float[Tensor, "r"]]]:
     """Yields, for each tile size, the rendered hidden vectors and the weight that they hold."""
-    kept = samples.weights_RK >= MIN_SAMPLE_WEIGHT
-    weights_N = samples.weights_RK[kept]
-    counts_R = kept.sum(dim=1)
-    starts_R = counts_R.cumsum(0) - counts_R
-    weight_R = (samples.weights_RK * kept).sum(dim=1)
-    rows_N = torch.arange(len(weights_N), device=weights_N.device)
-    position_part_NW = field.clip_position_part(field.encode(samples.positions_RK3[kept]))
+    packed = pack(samples)
+    position_part_NW = field.clip_position_part(field.encode(packed.positions_N3))
     for scale_part_W in field.clip_scale_part(sizes_S, log2_range):
         hidden_NW = field.clip_hidden(position_part_NW, scale_part_W)
-        # Rows from one start to the next are a ray's: a weighted sum without a padded tensor.
-        hidden_RW = nn.functional.embedding_bag(
-            rows_N, hidden_NW, starts_R, mode="sum", per_sample_weights=weights_N.to(hidden_NW)
-        )
-        yield hidden_RW, weight_R
+        yield packed.rendered(hidden_NW), packed.weight_R
 
 
 def relevancy_over_sizes(

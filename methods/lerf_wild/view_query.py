@@ -62,7 +62,7 @@ def answer_view(model: LerfWildModel, rays: RayBundle, query: Query) -> ViewAnsw
     if len(rays) > KEPT_RAYS:
         return _answer_large_view(model, rays, folded)
     outputs, samples = _shade_all(model, rays)
-    subset = _subset(*rays.origins.shape[:2], model.config.probe_rays).to(model.device)
+    subset = view_subset(*rays.origins.shape[:2], model.config.probe_rays).to(model.device)
     index_P = choose_sizes(model, samples.take(subset), folded)
     relevancy_RP, index_P = _refined(model, samples, folded, index_P)
     return _view_answer(rays, outputs, relevancy_RP, model.query_sizes()[index_P])
@@ -90,9 +90,27 @@ def relevancy_at(
 
 
 @torch.no_grad()
+def plain_view(model: LerfWildModel, rays: RayBundle) -> dict[str, Float[Tensor, "h w c"]]:
+    """nerfacto's outputs of a camera's rays [H, W], whatever is asked meanwhile."""
+    kept: dict[str, list[Tensor]] = defaultdict(list)
+    for chunk in ray_chunks(rays, model.config.eval_num_rays_per_chunk):
+        _keep(kept, model.shade(chunk.to(model.device))[0], rays)
+    return _images(rays, kept)
+
+
+@torch.no_grad()
+def shade_view(
+    model: LerfWildModel, rays: RayBundle
+) -> tuple[dict[str, Float[Tensor, "h w c"]], TopSamples]:
+    """nerfacto's outputs of a camera's rays [H, W] and the samples that phrases are asked at."""
+    outputs, samples = _shade_all(model, rays)
+    return _images(rays, outputs), samples
+
+
+@torch.no_grad()
 def probe(model: LerfWildModel, rays: RayBundle) -> TopSamples:
     """Samples of a regular subset of a view's rays, without shading them."""
-    subset = _subset(*rays.origins.shape[:2], model.config.probe_rays)
+    subset = view_subset(*rays.origins.shape[:2], model.config.probe_rays)
     chosen = rays.flatten()[subset.to(rays.origins.device)]
     chunk = model.config.eval_num_rays_per_chunk
     parts = [model.top_samples(part.to(model.device)) for part in ray_chunks(chosen, chunk)]
@@ -153,13 +171,16 @@ def _keep(kept: dict[str, list[Tensor]], outputs: dict[str, Tensor], rays: RayBu
 def _view_answer(
     rays: RayBundle, outputs: dict[str, list[Tensor]], relevancy_RP: Tensor, sizes_P: Tensor
 ) -> ViewAnswer:
+    relevancy_HWP = relevancy_RP.to(rays.origins.device).view(*rays.origins.shape[:2], -1)
+    return ViewAnswer(_images(rays, outputs), relevancy_HWP, sizes_P)
+
+
+def _images(rays: RayBundle, outputs: dict[str, list[Tensor]]) -> dict[str, Tensor]:
     height, width = rays.origins.shape[:2]
-    images = {name: torch.cat(values).view(height, width, -1) for name, values in outputs.items()}
-    relevancy_HWP = relevancy_RP.to(rays.origins.device).view(height, width, -1)
-    return ViewAnswer(images, relevancy_HWP, sizes_P)
+    return {name: torch.cat(values).view(height, width, -1) for name, values in outputs.items()}
 
 
-def _subset(height: int, width: int, limit: int) -> Int[Tensor, "n"]:
+def view_subset(height: int, width: int, limit: int) -> Int[Tensor, "n"]:
     """Rows of about `limit` rays on a regular grid over a view."""
     stride = max(1, math.ceil(math.sqrt(height * width / limit)))
     rows = torch.arange(min(stride // 2, height - 1), height, stride)
