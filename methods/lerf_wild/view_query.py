@@ -3,9 +3,9 @@
 Symbols: R rays of the view, P phrases, S scales.
 
 The tile size of each phrase is the one with the highest relevancy anywhere in the view (LERF,
-section 3.4). All sizes are tried on a regular subset of the rays; the whole view is evaluated at
-the size that won, and its best pixels are tried at all sizes once more. The radiance field runs
-once for every pixel, and memory grows with the chunk, not with the view.
+section 3.4). Sizes are tried on a regular subset of the rays, coarsely first; the whole view is
+evaluated at the size that won, and its best pixels are tried at all sizes once more. The radiance
+field runs once for every pixel, and memory grows with the chunk, not with the view.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from lerf_wild.methods.lerf_wild.scale_search import (
     concatenate,
     fold_query,
     relevancy_at_indices,
+    relevancy_over_sizes,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ LANGUAGE_CHUNK = 4096
 KEPT_RAYS = 1 << 16
 """Views of up to this many rays keep their samples, so that nothing is marched twice: 25 MB for
 24 samples a ray. Larger views march a small subset beforehand to choose the sizes."""
+
+COARSE_STEP = 3
+"""Neighbouring sizes answer alike, so that one in so many finds the rays that matter."""
+
+FINALISTS, MIN_FINALISTS = 128, 8
+"""Rays of all phrases together, and at least of each, that are tried at every size."""
 
 REFINED_PIXELS = 64
 """Best pixels of each phrase that are tried at all sizes after the first choice."""
@@ -71,9 +78,22 @@ def answer_view(model: LerfWildModel, rays: RayBundle, query: Query) -> ViewAnsw
 def choose_sizes(
     model: LerfWildModel, samples: TopSamples, folded: FoldedQuery
 ) -> Int[Tensor, "p"]:
-    """Index, into the model's query sizes, of the size at which each phrase peaks."""
-    sizes_S = model.query_sizes()
-    return best_indices(model.language, samples, folded, sizes_S, model.basis_range, LANGUAGE_CHUNK)
+    """Index, into the model's query sizes, of the size at which each phrase peaks.
+
+    Every third size is tried on all of the rays, every size on those that answered best.
+    """
+    sizes_S, field = model.query_sizes(), model.language
+    finalists = max(MIN_FINALISTS, FINALISTS // max(len(folded.phrases_PQ), 1))
+    if len(samples) > 2 * finalists:
+        coarse_S = sizes_S[COARSE_STEP // 2 :: COARSE_STEP]
+        peak_RP = torch.cat(
+            [
+                relevancy_over_sizes(field, part, folded, coarse_S, model.basis_range).amax(dim=1)
+                for part in samples.chunks(LANGUAGE_CHUNK)
+            ]
+        )
+        samples = samples.take(peak_RP.topk(finalists, dim=0).indices.flatten().unique())
+    return best_indices(field, samples, folded, sizes_S, model.basis_range, LANGUAGE_CHUNK)
 
 
 def relevancy_at(
