@@ -59,7 +59,7 @@ def air_infer(
         json_file: Where to write the objects, one entry an image.
         picture: Where to write input, re-rendered answer and difference side by side; beside the
             JSON file when left out.
-        weights: Bundled weights by their set-up (reference, perspective, free-camera), or a file.
+        weights: Bundled weights (reference, perspective, free-camera, reference-budget), or a file.
         refine: Whether to make the answer agree with the pixels by rendering and comparing.
         starts: Further starts for an image that the first answer does not explain.
         seed: Of the further starts.
@@ -105,7 +105,7 @@ def air_eval(
     with the seed; seed 0 gives its own 500 test scenes.
 
     Args:
-        weights: Bundled weights by their set-up (reference, perspective, free-camera), a file, or
+        weights: Bundled weights (reference, perspective, free-camera, reference-budget), a file, or
             `unsupervised` for the network that learned from pixels alone, on its own set-up.
         scenes: Number of scenes.
         seed: Which scenes.

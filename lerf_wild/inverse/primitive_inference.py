@@ -17,8 +17,8 @@ from lerf_wild.inverse.primitive_decoding import Predictions, predict
 from lerf_wild.inverse.primitive_depths import DepthSpec, settle_depths
 from lerf_wild.inverse.primitive_network import PrimitiveNetwork
 from lerf_wild.inverse.primitive_refine import Refined, RefineSpec, refine
-from lerf_wild.inverse.primitive_setups import SETUPS, Setup, find_setup
-from lerf_wild.inverse.primitive_weights import BUNDLED, load_network
+from lerf_wild.inverse.primitive_setups import Setup, find_setup
+from lerf_wild.inverse.primitive_weights import BUNDLED, BUNDLED_NAMES, load_network
 from lerf_wild.render.primitive_scenes import PrimitiveScenes
 from lerf_wild.render.primitives_soft import hard_image
 
@@ -46,14 +46,14 @@ class Inferred:
 
 
 def load_air(weights: str, device: str = "cpu") -> AirModel:
-    """Loads bundled weights by the name of their set-up, or a file.
+    """Loads bundled weights by name, or a file.
 
     Raises:
         ModelFileError: the file is missing, broken or of another kind.
     """
-    path = BUNDLED / f"{weights}.safetensors" if weights in SETUPS else Path(weights)
+    path = BUNDLED / f"{weights}.safetensors" if weights in BUNDLED_NAMES else Path(weights)
     if not path.is_file():
-        names = ", ".join(SETUPS)
+        names = ", ".join(BUNDLED_NAMES)
         raise ModelFileError(
             f"{path}: no such weights. Give a .safetensors file or one of {names}."
         )

@@ -16,6 +16,8 @@ from lerf_wild.inverse.primitive_network import NetworkSpec, PrimitiveNetwork
 from lerf_wild.storage.atomic import write_bytes
 
 BUNDLED = Path(__file__).parent.parent / "weights" / "air"
+BUNDLED_NAMES = ("reference", "perspective", "free-camera", "reference-budget")
+"""Networks that come with the package; the last one saw the reference's 3,000 scenes alone."""
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ Symbols: B images, T steps at most, S = 32 pixels.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lerf_wild.errors import TrainingError
+from lerf_wild.inverse.primitive_training import update_average
 from lerf_wild.render.primitive_scenes import ABSENT, SCALE, SPHERE, PrimitiveScenes
 from lerf_wild.render.primitives import AMBIENT, pixel_centres, render_orthographic
 
@@ -45,20 +47,22 @@ NATS = 100.0
 class UnsupervisedSpec:
     """How to train."""
 
-    steps: int = 4000
+    steps: int = 3000
     batch_size: int = 32
     learning_rate: float = 1e-3
     pixel_std: float = 0.3
     """Standard deviation of the pixel likelihood."""
     coin_log_odds: float = 1.5
     """Log odds of a further object while a coin decides."""
-    price: float = -10.0
+    price: float = -30.0
     """Log odds of a further object under the prior."""
     doubt: float = 2.5
     """Largest log odds of presence at first, so that the network goes on trying both; they rise to
     CERTAIN in the end."""
     coin_share: float = 0.12
     """Share of the steps, from the first, in which a coin decides whether there is an object."""
+    averaging: float = 0.99
+    """Decay per step of the running average of the weights, which is what is returned."""
     seed: int = 0
 
 
@@ -75,7 +79,8 @@ class Attention(nn.Module):
             nn.ReLU(),
         )
         self.features = nn.Sequential(
-            nn.Conv2d(2, channels, 5, stride=2, padding=2),
+            # An even kernel: cells then lie where `places` says, between two pixels.
+            nn.Conv2d(2, channels, 4, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.ReLU(),
@@ -155,8 +160,8 @@ def attend(
             place = place + spread * torch.randn(place.shape, generator=generator)
         present = drawn * running
         coverage, intensity = sphere_layer(place, softness)
-        coverage = coverage * present[:, None, None]
-        canvas = canvas * (1.0 - coverage) + coverage * intensity
+        # Of spheres at one depth, lit from the camera, the nearer surface is the brighter one.
+        canvas = torch.maximum(canvas, coverage * intensity * present[:, None, None])
         for name, value in zip(steps, (present, logit, running, place, baseline)):
             steps[name].append(value)
         running = present
@@ -200,6 +205,7 @@ def train_unsupervised(
     """
     torch.manual_seed(spec.seed)
     network = Attention()
+    average = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(spec.seed)
     optimiser = torch.optim.Adam(network.parameters(), lr=spec.learning_rate)
     for step in range(spec.steps):
@@ -218,9 +224,10 @@ def train_unsupervised(
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 50.0)
         optimiser.step()
+        update_average(average, network, step, spec.averaging)
         if on_step is not None:
             on_step(step, float(bound))
-    return network
+    return average
 
 
 @torch.no_grad()
