@@ -25,6 +25,7 @@ from lerf_wild.cli.truth import (
     read_truth,
 )
 from lerf_wild.errors import DatasetError
+from lerf_wild.language.edges import fit_to_edges
 from lerf_wild.language.relevancy import MAX_PHRASES
 from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 
@@ -145,7 +146,8 @@ def _measure_view(run: Run, job: Job, result: Measurement) -> None:
     for start in range(0, len(phrases), MAX_PHRASES):
         part = phrases[start : start + MAX_PHRASES]
         answer = run.answer(job.cameras, job.index, run.query(part))
-        result.labels.add(job.name, job.labelled, part, answer.relevancy_HWP)
+        fitted_HWP = fit_to_edges(answer.relevancy_HWP, answer.rgb_HW3)
+        result.labels.add(job.name, job.labelled, part, answer.relevancy_HWP, fitted_HWP)
     if job.is_held_out:
         answer = answer or run.answer(job.cameras, job.index, None)
         for name, value in _image_metrics(run, job.index, answer).items():

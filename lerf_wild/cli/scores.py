@@ -32,14 +32,20 @@ class LabelScores:
         view: LabelledView,
         phrases: Sequence[str],
         relevancy_HWP: Float[np.ndarray, "H W P"],
+        fitted_HWP: Float[np.ndarray, "H W P"],
     ) -> None:
-        """Scores the answers to phrases that are labelled in a view."""
+        """Scores the answers to phrases that are labelled in a view.
+
+        Places are looked for in the relevancy; masks are cut from `fitted_HWP`, the same maps
+        fitted to the edges of the picture.
+        """
         height, width = relevancy_HWP.shape[:2]
-        for phrase, map_HW in zip(phrases, np.moveaxis(relevancy_HWP, -1, 0), strict=True):
+        maps = zip(np.moveaxis(relevancy_HWP, -1, 0), np.moveaxis(fitted_HWP, -1, 0), strict=True)
+        for phrase, (map_HW, fitted_HW) in zip(phrases, maps, strict=True):
             boxes_K4 = view.boxes_at(phrase, height, width)
             self.hits.append((name, phrase, is_in_boxes(*peak_pixel(map_HW), boxes_K4)))
             truth_HW = view.mask_of(phrase)
-            found_HW = relevancy_mask(_resized(map_HW, truth_HW.shape))
+            found_HW = relevancy_mask(_resized(fitted_HW, truth_HW.shape))
             self.overlaps.append((name, phrase, iou(found_HW, truth_HW)))
 
     def figures(self) -> dict[str, float]:

@@ -77,14 +77,14 @@ def test_exact_answers_score_one_and_opposite_ones_zero(scene):
     view = only_view(scene)
     exact = np.stack([view.mask_of(phrase) for phrase in view.phrases], axis=-1) * 0.9
     scores = LabelScores()
-    scores.add("frame_00001", view, view.phrases, exact)
+    scores.add("frame_00001", view, view.phrases, exact, exact)
     assert scores.figures() == {
         "localisation_accuracy": 1.0,
         "miou": 1.0,
         "labelled_pairs": 3,
     }
     opposite = LabelScores()
-    opposite.add("frame_00001", view, view.phrases, 0.9 - exact)
+    opposite.add("frame_00001", view, view.phrases, 0.9 - exact, 0.9 - exact)
     assert opposite.figures()["miou"] == 0.0
     assert opposite.figures()["localisation_accuracy"] == 0.0
     assert opposite.by_phrase()["log"]["labelled_pairs"] == 1
@@ -95,7 +95,7 @@ def test_answers_of_another_size_are_compared_in_the_label_s_place(scene):
     mask = view.mask_of("log")
     doubled = np.kron(mask, np.ones((2, 2)))[..., None] * 0.9
     scores = LabelScores()
-    scores.add("frame_00001", view, ("log",), doubled)
+    scores.add("frame_00001", view, ("log",), doubled, doubled)
     assert scores.figures()["localisation_accuracy"] == 1.0
     assert scores.figures()["miou"] == pytest.approx(1.0)
     np.testing.assert_allclose(view.boxes_at("log", 40, 60)[0], [30.5, 24.5, 56.5, 30.5])
