@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from lerf_wild.language import dino, registry
+from lerf_wild.language.relevancy import Query
 from lerf_wild.methods.lerf_wild.config import LerfWildTrainerConfig, lerf_wild, lerf_wild_tiny
 from lerf_wild.methods.lerf_wild.model import LerfWildModel
 from lerf_wild.methods.lerf_wild.pipeline import LerfWildPipeline
@@ -41,6 +42,19 @@ RADIANCE_FIELDS = (
     "average_init_density",
 )
 """What the laptop size lends the radiance field; it keeps the 48 samples a ray of the full one."""
+
+
+LANGUAGE_FIELDS = (
+    "num_language_samples",
+    "language_levels",
+    "language_min_resolutions",
+    "language_max_resolutions",
+    "language_features",
+    "language_width",
+    "language_hidden_layers",
+    "dino_width",
+)
+"""What the laptop size lends the language field, where that is asked for."""
 
 
 class RandomFeatures:
@@ -93,11 +107,12 @@ def train_on_wall(
     seed: int,
     full_radiance_field: bool = False,
     language_steps: int = 150,
+    laptop_language: bool = False,
 ) -> tuple[LerfWildModel, Cameras, RandomFeatures]:
     """Trains a full-size language field; returns the model, a training camera and the encoder."""
     _write_scene(folder / "wall", seed)
     encoder, patches = RandomFeatures(channels, seed), RandomFeatures(384, seed + 1)
-    config = _config(folder, full_radiance_field)
+    config = _config(folder, full_radiance_field, laptop_language)
     with (
         mock.patch.object(registry, "choose_encoder", lambda *_, **__: _Choice("wall", encoder)),
         mock.patch.object(dino, "choose_patch_encoder", lambda *_, **__: _Choice("wall", patches)),
@@ -118,7 +133,25 @@ def train_on_wall(
     )
 
 
-def _config(folder: Path, full_radiance_field: bool) -> LerfWildTrainerConfig:
+def crop_query(encoder: RandomFeatures, picture: torch.Tensor, count: int, seed: int) -> Query:
+    """Phrases that mean what a random crop of the view shows, as a text that names it would."""
+    generator = torch.Generator().manual_seed(seed)
+    side = picture.shape[-1]
+    crops = []
+    for _ in range(count):
+        size = int(torch.randint(side // 10, side // 2, (1,), generator=generator))
+        top, left = torch.randint(side - size, (2,), generator=generator).tolist()
+        crop = picture[None, :, top : top + size, left : left + size]
+        crops.append(encoder.encode_images(crop)[0])
+    canonical = torch.randn(4, encoder.dim, generator=generator)
+    names = tuple(f"phrase {index}" for index in range(count))
+    negatives = torch.nn.functional.normalize(canonical, dim=-1)
+    return Query(names, torch.stack(crops), ("object", "things", "stuff", "texture"), negatives)
+
+
+def _config(
+    folder: Path, full_radiance_field: bool, laptop_language: bool
+) -> LerfWildTrainerConfig:
     config = copy.deepcopy(lerf_wild.config)
     model = config.pipeline.model
     model.implementation = "torch"
@@ -131,6 +164,9 @@ def _config(folder: Path, full_radiance_field: bool) -> LerfWildTrainerConfig:
         for name in RADIANCE_FIELDS:
             setattr(model, name, getattr(lerf_wild_tiny.config.pipeline.model, name))
         model.num_proposal_samples_per_ray = (64,)
+    if laptop_language:
+        for name in LANGUAGE_FIELDS:
+            setattr(model, name, getattr(lerf_wild_tiny.config.pipeline.model, name))
     model.eval_num_rays_per_chunk = 4096
     datamanager = config.pipeline.datamanager
     datamanager.data = folder / "wall"

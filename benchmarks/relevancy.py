@@ -21,7 +21,7 @@ import tyro
 from nerfstudio.cameras.rays import RayBundle
 
 from benchmarks.official_relevancy import OfficialOrder, use_stock_grids
-from benchmarks.painted_wall import RandomFeatures, train_on_wall
+from benchmarks.painted_wall import crop_query, train_on_wall
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.language.relevancy import Query
 from lerf_wild.methods.lerf_wild.hash_grid import use_fast_lookup
@@ -63,7 +63,7 @@ def main(
     rays = camera.generate_rays(camera_indices=0, keep_shape=True)
     with torch.no_grad():
         picture = model.get_outputs_for_camera_ray_bundle(rays)["rgb"].permute(2, 0, 1)
-    one, many = (_crop_query(encoder, picture, count, seed) for count in (1, PHRASES))
+    one, many = (crop_query(encoder, picture, count, seed) for count in (1, PHRASES))
     product = _measure(lambda: _product(model, rays, one), repeats)
     official = OfficialOrder(model)
     baseline = _measure(lambda: _baseline(model, official, rays, one), repeats)
@@ -107,22 +107,6 @@ def _agreement(
     same = (ours.argmax(dim=0) == theirs.argmax(dim=0)).float().mean()
     gap = (ours.amax(dim=0) - theirs.amax(dim=0)).abs().max()
     return {"same_peak": float(same), "peak_gap": float(gap), "phrases": len(query.phrases)}
-
-
-def _crop_query(encoder: RandomFeatures, picture: torch.Tensor, count: int, seed: int) -> Query:
-    """Phrases that mean what a random crop of the view shows, as a text that names it would."""
-    generator = torch.Generator().manual_seed(seed)
-    side = picture.shape[-1]
-    crops = []
-    for _ in range(count):
-        size = int(torch.randint(side // 10, side // 2, (1,), generator=generator))
-        top, left = torch.randint(side - size, (2,), generator=generator).tolist()
-        crop = picture[None, :, top : top + size, left : left + size]
-        crops.append(encoder.encode_images(crop)[0])
-    canonical = torch.randn(4, encoder.dim, generator=generator)
-    names = tuple(f"phrase {index}" for index in range(count))
-    negatives = torch.nn.functional.normalize(canonical, dim=-1)
-    return Query(names, torch.stack(crops), ("object", "things", "stuff", "texture"), negatives)
 
 
 def _measure(action: Callable[[], object], repeats: int) -> tuple[list[float], float]:

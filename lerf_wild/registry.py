@@ -11,6 +11,7 @@ modules are half imported, and pulling in its trainer then would be a circular i
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 
 METHODS = {
@@ -26,6 +27,22 @@ DATAPARSERS = {
     "wild_data": ("lerf_wild.dataparsers.wild_nerfstudio", "wild-data"),
 }
 """Attribute of this module -> (module that defines it under the same name, dataparser name)."""
+
+PANELS = {
+    "relevancy": "lerf_wild.viewer_panels.relevancy:RelevancyPanel",
+}
+"""Name of a panel -> "module:class"; methods name their panels by it and import nothing of them."""
+
+
+def make_panel(name: str, pipeline: object) -> object | None:
+    """Makes a viewer panel for a pipeline; None, with one line, when it can't be imported."""
+    module, _, attribute = PANELS[name].partition(":")
+    try:
+        return getattr(import_module(module), attribute)(pipeline)
+    # A viewer that has changed must not keep anybody from training.
+    except Exception as error:
+        warnings.warn(f"The {name} panel can't be used: {error}", stacklevel=2)
+        return None
 
 
 def __getattr__(attribute: str) -> object:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import roma
-import torch
 from jaxtyping import Float
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
-from lerf_wild.cli.runs import Run
-from lerf_wild.cli.sampling import ScoredScene
+from lerf_wild.cli.scored import ScoredScene
+from lerf_wild.frames import Placed
 from lerf_wild.language.regions import LINK_SHARE, FoundRegion, find_regions
 from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 
@@ -69,11 +68,11 @@ def scene_scores(relevancy_NP: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "P
     return top_NP.mean(axis=0)
 
 
-def answers(run: Run, found: ScoredScene) -> list[Answer]:
+def answers(place: Placed, found: ScoredScene) -> list[Answer]:
     """Returns an answer for each phrase of a sampled scene."""
     scores_P = scene_scores(found.points.relevancy_NP)
     gap = point_gap(found.points.positions_N3)
-    return [_answer(run, found, index, float(score), gap) for index, score in enumerate(scores_P)]
+    return [_answer(place, found, index, float(score), gap) for index, score in enumerate(scores_P)]
 
 
 def point_gap(points_N3: Float[np.ndarray, "N 3"], probes: int = 2000) -> float:
@@ -85,7 +84,7 @@ def point_gap(points_N3: Float[np.ndarray, "N 3"], probes: int = 2000) -> float:
     return float(np.median(distances[:, 1]))
 
 
-def _answer(run: Run, found: ScoredScene, index: int, score: float, gap: float) -> Answer:
+def _answer(place: Placed, found: ScoredScene, index: int, score: float, gap: float) -> Answer:
     points_N3, scores_N = found.points.positions_N3, found.points.relevancy_NP[:, index]
     size = float(found.size_P[index])
     present = score > EXISTENCE_RELEVANCY
@@ -98,22 +97,22 @@ def _answer(run: Run, found: ScoredScene, index: int, score: float, gap: float) 
         phrase=found.phrases[index],
         present=present,
         score=score,
-        scale=size * run.length_per_nerf,
-        position=_triple(run.to_world(peak_3[None])[0]),
-        box=_box(run, regions[0]) if regions else None,
+        scale=size * place.length_per_nerf,
+        position=_triple(place.to_world(peak_3[None])[0]),
+        box=_box(place, regions[0]) if regions else None,
         regions=len(regions),
     )
 
 
-def _box(run: Run, region: FoundRegion) -> Box:
+def _box(place: Placed, region: FoundRegion) -> Box:
     cos, sin = np.cos(region.box.yaw_rad), np.sin(region.box.yaw_rad)
     axes_33 = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    world_33 = run.directions_to_world(axes_33)
-    x, y, z, w = roma.rotmat_to_unitquat(torch.from_numpy(world_33.T.copy())).tolist()
-    centre_3 = run.to_world(np.asarray(region.box.centre)[None])[0]
+    world_33 = place.directions_to_world(axes_33)
+    x, y, z, w = Rotation.from_matrix(world_33.T).as_quat().tolist()
+    centre_3 = place.to_world(np.asarray(region.box.centre)[None])[0]
     return Box(
         centre=_triple(centre_3),
-        size=_triple(np.asarray(region.box.size) / run.scale),
+        size=_triple(np.asarray(region.box.size) / place.scale),
         wxyz=(w, x, y, z),
         yaw_rad=float(np.arctan2(world_33[0, 1], world_33[0, 0])),
     )

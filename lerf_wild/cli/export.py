@@ -2,29 +2,43 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from lerf_wild.cli.progress import counting
+from lerf_wild.cli.baked import BakedRun, one_of, open_baked_run
+from lerf_wild.cli.phrases import read_phrases
+from lerf_wild.cli.progress import counting, say
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.cli.runs import Run, open_run, read_phrases
-from lerf_wild.errors import ExportError
+from lerf_wild.cli.scored import Frame, ScoredScene, cloud_of
+from lerf_wild.errors import ExportError, InputError
+from lerf_wild.frames import Placed
 from lerf_wild.language import thresholds
-from lerf_wild.language.relevancy import CANONICAL_PHRASES
+from lerf_wild.language.phrases import CANONICAL_PHRASES
+
+if TYPE_CHECKING:
+    from lerf_wild.cli.runs import Run
+    from lerf_wild.export.point_cloud import RelevancyCloud
 
 Format = Literal["ply", "las", "csv"]
-Frame = Literal["world", "nerf"]
 
 CLOUD_NAME = "relevancy"
 
+THRESHOLDS = {
+    "mask": thresholds.MASK_RELEVANCY,
+    "existence": thresholds.EXISTENCE_RELEVANCY,
+}
+
 
 def export(
-    load_config: Path,
+    load_config: Path | None = None,
     phrases: tuple[str, ...] = (),
     phrases_file: Path | None = None,
+    phrase_set: str | None = None,
+    baked: Path | None = None,
+    onto: Path | None = None,
     output_dir: Path = Path("exports"),
     format: Format = "ply",
     num_points: int = 1_000_000,
@@ -42,6 +56,9 @@ def export(
         load_config: The run's config.yml.
         phrases: What to look for, 1 to 200 phrases.
         phrases_file: A text with one phrase a line, or a JSON list, read after --phrases.
+        phrase_set: Name of a set that was saved in the viewer's panel.
+        baked: A baked scene instead of a run; all of its points are written.
+        onto: A splat or mesh PLY of the same place: with --baked, a copy of it gets the scores.
         output_dir: Folder of relevancy.ply (or .las, .csv) and relevancy.json.
         format: File format of the cloud.
         num_points: Number of points, spread over all training views.
@@ -51,22 +68,57 @@ def export(
         data: Where the capture is now, if it has been moved.
         json_file: Where to write counts and times as JSON.
     """
-    wanted = read_phrases(phrases, phrases_file)
+    source = one_of(load_config, baked)
+    if onto is not None and baked is None:
+        raise InputError("--onto needs --baked: run `lerf-wild bake` on the run first.")
+    wanted = read_phrases(phrases, phrases_file, phrase_set, source)
     check_folder(output_dir)
     console = Console()
-    run = open_run(load_config, data)
-    figures = write_export(
-        console, run, wanted, output_dir, format, num_points, frame, canonical, seed
-    )
-    console.print(
+    if baked is not None:
+        figures = _export_baked(
+            open_baked_run(baked), wanted, onto, output_dir, format, frame, canonical
+        )
+    else:
+        from lerf_wild.cli.runs import open_run
+
+        run = open_run(source, data)
+        figures = write_export(
+            console, run, wanted, output_dir, format, num_points, frame, canonical, seed
+        )
+    say(
+        console,
         f"{figures['file']}: {figures['points']} points, {len(wanted)} phrases, {frame} frame; "
         f"sampled in {figures['sample_seconds']:.1f} s, written in "
         f"{figures['write_seconds']:.2f} s.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
     write_report(json_file, figures, seed=seed)
+
+
+def _export_baked(
+    run: BakedRun,
+    wanted: Sequence[str],
+    onto: Path | None,
+    output_dir: Path,
+    format: Format,
+    frame: Frame,
+    canonical: Sequence[str],
+) -> dict[str, object]:
+    start = time.perf_counter()
+    found = run.score(wanted, canonical)
+    seconds = {"sample_seconds": time.perf_counter() - start}
+    if onto is not None:
+        from lerf_wild.export.ply_onto import write_onto
+
+        path = output_dir / f"{onto.stem}_{CLOUD_NAME}.ply"
+        start = time.perf_counter()
+        count = write_onto(
+            onto, path, run.baked.positions_N3, found.points.relevancy_NP, found.phrases
+        )
+        written = time.perf_counter() - start
+        return {"file": str(path), "points": count, "write_seconds": written, **seconds}
+    cloud = cloud_of(run.baked, found, run.baked.encoder, frame)
+    source = {"source_baked": run.path.name, "source": dict(run.baked.metadata)}
+    return write_found(run.baked, found, cloud, output_dir, format, source) | seconds
 
 
 def check_folder(folder: Path) -> None:
@@ -80,7 +132,7 @@ def check_folder(folder: Path) -> None:
 
 def write_export(
     console: Console,
-    run: Run,
+    run: "Run",
     phrases: Sequence[str],
     output_dir: Path,
     format: Format = "ply",
@@ -94,41 +146,57 @@ def write_export(
     Raises QueryError, EncoderError and ExportError.
     """
     from lerf_wild.cli.sampling import as_cloud, sample_scene
-    from lerf_wild.export.manifest import write_manifest
-    from lerf_wild.export.point_cloud import without_non_finite
 
     start = time.perf_counter()
     query = run.query(phrases, canonical)
     with counting(console, "sampling views", len(run.dataset("train"))) as advance:
         found = sample_scene(run, query, num_points, seed, advance)
-    cloud, dropped = without_non_finite(as_cloud(run, found, frame))
     sampled = time.perf_counter()
+    cloud = as_cloud(run, found, frame)
+    figures = write_found(run, found, cloud, output_dir, format, source_of(run))
+    return {**figures, "sample_seconds": sampled - start}
+
+
+def write_found(
+    place: Placed,
+    found: ScoredScene,
+    cloud: "RelevancyCloud",
+    output_dir: Path,
+    format: Format,
+    source: Mapping[str, object],
+) -> dict[str, object]:
+    """Writes a scored scene as a cloud with its side file; returns counts and times.
+
+    Raises ExportError.
+    """
+    from lerf_wild.export.manifest import write_manifest
+    from lerf_wild.export.point_cloud import without_non_finite
+
+    start = time.perf_counter()
+    length = place.length_per_nerf if cloud.metadata["frame"] == "world" else 1.0
+    cloud, dropped = without_non_finite(cloud)
     path = output_dir / f"{CLOUD_NAME}.{format}"
-    _writer(format)(path, cloud)
+    cloud_writer(format)(path, cloud)
     written = time.perf_counter()
-    length = run.length_per_nerf if frame == "world" else 1.0
     extra = {
         "scales": dict(zip(found.phrases, (found.size_P * length).tolist(), strict=True)),
-        "thresholds": {
-            "mask": thresholds.MASK_RELEVANCY,
-            "existence": thresholds.EXISTENCE_RELEVANCY,
-        },
-        "dataparser_transform": run.transform_34.tolist(),
-        "dataparser_scale": run.scale,
-        **_source(run),
+        "thresholds": THRESHOLDS,
+        "dataparser_transform": place.transform_34.tolist(),
+        "dataparser_scale": place.scale,
+        **source,
     }
     write_manifest(output_dir / f"{CLOUD_NAME}.json", cloud, [path], extra)
     return {
         "file": str(path),
         "points": len(cloud),
         "dropped": dropped,
-        "phrases": list(phrases),
-        "sample_seconds": sampled - start,
-        "write_seconds": written - sampled,
+        "phrases": list(found.phrases),
+        "write_seconds": written - start,
     }
 
 
-def _writer(format: Format):
+def cloud_writer(format: Format) -> Callable[[Path, "RelevancyCloud"], None]:
+    """Returns the function that writes a cloud in a format."""
     if format == "las":
         from lerf_wild.export.las import write_cloud_las
 
@@ -142,8 +210,9 @@ def _writer(format: Format):
     return write_cloud
 
 
-def _source(run: Run) -> dict[str, object]:
-    from lerf_wild.storage.cache import file_sha256
+def source_of(run: "Run") -> dict[str, object]:
+    """Returns what the side file says of the run that a cloud comes from."""
+    from lerf_wild.storage.hashes import file_sha256
 
     return {
         "source_config": run.config_path.name,

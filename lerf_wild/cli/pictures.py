@@ -14,6 +14,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from lerf_wild.language.thresholds import MASK_RELEVANCY
+from lerf_wild.live.colours import Colour
 
 HEAT_RANGE = (0.3, 0.9)
 """Relevancies at the ends of the heat map's colours: the same for all phrases and scenes, so that
@@ -68,6 +69,32 @@ def captioned(picture: Picture, caption: str, height_px: int = 0) -> Picture:
     text = _cut(caption, font, picture.shape[1] - band_px)
     ImageDraw.Draw(band).text((band_px / 3, band_px / 2), text, PAPER, font, anchor="lm")
     return np.concatenate([np.asarray(band), picture])
+
+
+def with_legend(picture: Picture, entries: Sequence[tuple[str, Colour]]) -> Picture:
+    """Returns the picture with a band below it that says which colour is which phrase.
+
+    Entries go on in further rows where one is full; a name that is too long for a row is cut.
+    """
+    row_px, width = max(16, picture.shape[0] // 14), picture.shape[1]
+    font = ImageFont.load_default(size=max(8, round(row_px * 0.62)))
+    swatch, gap = round(row_px * 0.55), round(row_px * 0.45)
+    places, x, row = [], gap, 0
+    for name, colour in entries:
+        text = _cut(name, font, width - 3 * gap - swatch)
+        room = swatch + gap / 2 + font.getlength(text) + gap
+        if x + room > width and x > gap:
+            x, row = gap, row + 1
+        places.append((x, row, text, colour))
+        x += room + gap
+    band = Image.new("RGB", (width, row_px * (row + 1)), INK)
+    draw = ImageDraw.Draw(band)
+    for x, row, text, colour in places:
+        middle = (row + 0.5) * row_px
+        box = (x, middle - swatch / 2, x + swatch, middle + swatch / 2)
+        draw.rounded_rectangle(box, radius=swatch / 4, fill=colour)
+        draw.text((x + swatch + gap / 2, middle), text, PAPER, font, anchor="lm")
+    return np.concatenate([picture, np.asarray(band)])
 
 
 def contact_sheet(

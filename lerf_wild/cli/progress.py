@@ -16,6 +16,11 @@ from rich.progress import (
 )
 
 
+def say(console: Console, text: str) -> None:
+    """Prints a line as it is: names and phrases may hold what looks like markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 @contextmanager
 def counting(
     console: Console, what: str, total: int, is_transient: bool = True

@@ -2,23 +2,31 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from lerf_wild.cli.answers import Answer, answers
+from lerf_wild.cli.baked import one_of, open_baked_run
+from lerf_wild.cli.phrases import read_phrases
 from lerf_wild.cli.progress import counting
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.cli.runs import Run, open_run, read_phrases
-from lerf_wild.language.relevancy import CANONICAL_PHRASES
+from lerf_wild.frames import Placed
+from lerf_wild.language.phrases import CANONICAL_PHRASES
 from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
+
+if TYPE_CHECKING:
+    from lerf_wild.cli.runs import Run
 
 
 def query(
-    load_config: Path,
+    load_config: Path | None = None,
     phrases: tuple[str, ...] = (),
     phrases_file: Path | None = None,
+    phrase_set: str | None = None,
+    baked: Path | None = None,
     canonical: tuple[str, ...] = CANONICAL_PHRASES,
     num_points: int = 100_000,
     seed: int = 0,
@@ -31,23 +39,45 @@ def query(
         load_config: The run's config.yml.
         phrases: What to look for, 1 to 200 phrases.
         phrases_file: A text with one phrase a line, or a JSON list, read after --phrases.
+        phrase_set: Name of a set that was saved in the viewer's panel.
+        baked: A baked scene instead of a run: answers in milliseconds.
         canonical: The phrases that a phrase has to beat.
         num_points: Surface points that are asked, spread over all training views.
         seed: What decides the points.
         data: Where the capture is now, if it has been moved.
         json_file: Where to write the answers as JSON.
     """
-    wanted = read_phrases(phrases, phrases_file)
+    source = one_of(load_config, baked)
+    wanted = read_phrases(phrases, phrases_file, phrase_set, source)
     console = Console()
-    run = open_run(load_config, data)
+    if baked is not None:
+        _query_baked(console, baked, wanted, canonical, json_file)
+        return
+    from lerf_wild.cli.runs import open_run
+
+    run = open_run(source, data)
     found = ask(console, run, wanted, canonical, num_points, seed)
     console.print(answer_table(run, found))
     write_report(json_file, query_report(run, found, canonical, num_points), seed=seed)
 
 
+def _query_baked(
+    console: Console,
+    path: Path,
+    wanted: Sequence[str],
+    canonical: Sequence[str],
+    json_file: JsonFile,
+) -> None:
+    run = open_baked_run(path)
+    found = answers(run.baked, run.score(wanted, canonical))
+    console.print(answer_table(run.baked, found))
+    about = {"baked": str(path), "encoder": run.baked.encoder}
+    write_report(json_file, _report(run.baked, found, canonical, len(run.baked), about))
+
+
 def ask(
     console: Console,
-    run: Run,
+    run: "Run",
     phrases: Sequence[str],
     canonical: Sequence[str],
     num_points: int,
@@ -62,14 +92,13 @@ def ask(
     return answers(run, scene)
 
 
-def answer_table(run: Run, found: Sequence[Answer]) -> Table:
+def answer_table(place: Placed, found: Sequence[Answer]) -> Table:
     """Returns the answers as a table, the surest first."""
-    place = run.unit if run.meters_per_unit == 1 else "scene units"
-    title = f"{run.config.experiment_name}, step {run.step}; places in {place}"
-    table = Table(title=escape(title), title_justify="left")
+    unit = place.unit if place.meters_per_unit == 1 else "scene units"
+    table = Table(title=escape(f"{place.title}; places in {unit}"), title_justify="left")
     table.add_column("phrase")
     table.add_column("there")
-    for name in ("score", f"scale ({run.unit})", "peak x y z", "box l w h"):
+    for name in ("score", f"scale ({place.unit})", "peak x y z", "box l w h"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in sorted(found, key=lambda answer: -answer.score):
         box = " ".join(f"{value:.2f}" for value in one.box.size) if one.box else "-"
@@ -85,16 +114,29 @@ def answer_table(run: Run, found: Sequence[Answer]) -> Table:
 
 
 def query_report(
-    run: Run, found: Sequence[Answer], canonical: Sequence[str], num_points: int
+    run: "Run", found: Sequence[Answer], canonical: Sequence[str], num_points: int
 ) -> dict[str, object]:
     """Returns the answers and what they were asked with, as JSON values."""
-    return {
+    about = {
         "config": str(run.config_path),
         "step": run.step,
         "encoder": run.config.pipeline.model.encoder_identity,
+    }
+    return _report(run, found, canonical, num_points, about)
+
+
+def _report(
+    place: Placed,
+    found: Sequence[Answer],
+    canonical: Sequence[str],
+    num_points: int,
+    about: dict[str, object],
+) -> dict[str, object]:
+    return {
+        **about,
         "frame": "world",
-        "scale_unit": "metres" if run.meters_per_unit is not None else "scene units",
-        "meters_per_unit": run.meters_per_unit,
+        "scale_unit": "metres" if place.meters_per_unit is not None else "scene units",
+        "meters_per_unit": place.meters_per_unit,
         "existence_threshold": EXISTENCE_RELEVANCY,
         "canonical": list(canonical),
         "num_points": num_points,

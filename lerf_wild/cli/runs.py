@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 
 from lerf_wild.cli.quiet import quiet_nerfstudio
-from lerf_wild.errors import DatasetError, ModelFileError, QueryError
+from lerf_wild.errors import DatasetError, ModelFileError
+from lerf_wild.frames import Placed
 from lerf_wild.language.relevancy import CANONICAL_PHRASES, Query, clean_phrases
-from lerf_wild.storage.json_files import read_json
 
 if TYPE_CHECKING:
     from nerfstudio.cameras.cameras import Cameras
@@ -47,7 +47,7 @@ class ViewAnswer:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Placed):
     """A run of lerf-wild with its weights loaded."""
 
     config_path: Path
@@ -58,6 +58,11 @@ class Run:
     scale: float
     meters_per_unit: float | None
     """Metres per world unit, None where the capture has no metric scale."""
+
+    @property
+    def title(self) -> str:
+        """The experiment and how far it has been trained."""
+        return f"{self.config.experiment_name}, step {self.step}"
 
     @property
     def folder(self) -> Path:
@@ -74,16 +79,6 @@ class Run:
     def model(self) -> Any:
         """The model, in evaluation mode."""
         return self.pipeline.model
-
-    @property
-    def unit(self) -> str:
-        """What lengths are in, for people: "m" or "scene units"."""
-        return "scene units" if self.meters_per_unit is None else "m"
-
-    @property
-    def length_per_nerf(self) -> float:
-        """Metres, or world units where there is no metric scale, in one nerf unit."""
-        return (self.meters_per_unit or 1.0) / self.scale
 
     def dataset(self, split: Split) -> InputDataset:
         """The pictures and cameras of the training or of the held-out views."""
@@ -157,15 +152,6 @@ class Run:
         lengths = sizes.float().cpu().numpy() * self.length_per_nerf
         return ViewAnswer(_on_cpu(outputs), relevancy.float().cpu().numpy(), lengths)
 
-    def to_world(self, points_N3: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-        """Positions in the nerf frame to the world frame, float64."""
-        rotation_33, offset_3 = self.transform_34[:, :3], self.transform_34[:, 3]
-        return (np.asarray(points_N3, np.float64) / self.scale - offset_3) @ rotation_33
-
-    def directions_to_world(self, vectors_N3: Float[np.ndarray, "N 3"]) -> np.ndarray:
-        """Unit vectors in the nerf frame to the world frame, float64."""
-        return np.asarray(vectors_N3, np.float64) @ self.transform_34[:, :3]
-
 
 def open_run(load_config: Path, data: Path | None = None) -> Run:
     """Opens the run of a config.yml, wherever its folder or the capture has been moved to.
@@ -195,40 +181,15 @@ def _open(path: Path, data: Path | None) -> Run:
     config, pipeline, _, step = _without_foreign_errors(
         path, lambda: eval_setup(path, test_mode="test", update_config_callback=prepare)
     )
+    return run_of(path, config, pipeline, step)
+
+
+def run_of(path: Path, config: Any, pipeline: Any, step: int) -> Run:
+    """Returns the run of a pipeline that is already there, as in a viewer."""
     outputs = pipeline.datamanager.train_dataparser_outputs
     transform = outputs.dataparser_transform.double().cpu().numpy()[:3]
     metres = outputs.metadata.get("meters_per_unit")
     return Run(path, config, pipeline, step, transform, float(outputs.dataparser_scale), metres)
-
-
-def read_phrases(phrases: Sequence[str], phrases_file: Path | None) -> tuple[str, ...]:
-    """Returns the checked phrases of the command line and of a file.
-
-    The file is a JSON list, `{"phrases": [...]}`, or a text with a phrase a line. Raises QueryError
-    and InputError.
-    """
-    found = list(phrases)
-    if phrases_file is not None:
-        found += _phrases_of_file(phrases_file)
-    if not found:
-        raise QueryError('No phrases were given.\nPass some: --phrases "red fox" "fallen log".')
-    return tuple(dict.fromkeys(clean_phrases(found)))
-
-
-def _phrases_of_file(path: Path) -> list[str]:
-    if path.suffix.lower() == ".json":
-        content = read_json(path, max_bytes=1 << 20)
-        listed = content.get("phrases") if isinstance(content, dict) else content
-        if isinstance(listed, list) and all(isinstance(item, str) for item in listed):
-            return listed
-        raise QueryError(f'{path}: expected a list of phrases, or {{"phrases": [...]}}.')
-    try:
-        text = path.read_bytes()[: 1 << 20].decode("utf-8-sig")
-    except OSError as error:
-        raise QueryError(f"{path}: can't be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise QueryError(f"{path}: not a UTF-8 text with one phrase a line.") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _config_file(path: Path) -> Path:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from rich.console import Console
 
 from lerf_wild.cli.runs import Run
+from lerf_wild.cli.scored import Frame, ScoredScene, SurfacePoints, cloud_of
 from lerf_wild.errors import ExportError, QueryError
 from lerf_wild.export.point_cloud import RelevancyCloud
 from lerf_wild.language.relevancy import Query
@@ -26,8 +27,6 @@ from lerf_wild.language.relevancy import Query
 if TYPE_CHECKING:
     from nerfstudio.cameras.cameras import Cameras
     from nerfstudio.cameras.rays import RayBundle
-
-Frame = Literal["world", "nerf"]
 
 PROBE_RAYS = 12_000
 """Rays, over all views, that decide at which size each phrase is looked for."""
@@ -64,31 +63,6 @@ VAGUE = SurfaceRule("expected_depth", 0.0, math.inf)
 """For runs of so few steps that the field stops no ray."""
 
 
-@dataclass(frozen=True)
-class SurfacePoints:
-    """Points in the nerf frame with their scores."""
-
-    positions_N3: Float[np.ndarray, "N 3"]
-    normals_N3: Float[np.ndarray, "N 3"]
-    colours_N3: np.ndarray
-    relevancy_NP: Float[np.ndarray, "N P"]
-    views_N: Int[np.ndarray, "N"]
-
-    def __len__(self) -> int:
-        return len(self.positions_N3)
-
-
-@dataclass(frozen=True)
-class ScoredScene:
-    """What a query found in a whole scene."""
-
-    points: SurfacePoints
-    phrases: tuple[str, ...]
-    canonical: tuple[str, ...]
-    size_P: Float[np.ndarray, "P"]
-    """Size at which each phrase was looked for, in nerf units."""
-
-
 def sample_scene(
     run: Run,
     query: Query,
@@ -102,25 +76,51 @@ def sample_scene(
     for a number of points that can't be used and ExportError when the scene shows no surface.
     """
     _check_count(num_points, len(query.phrases))
-    generator = torch.Generator().manual_seed(seed)
     cameras = run.dataset("train").cameras.to(run.model.device)
+    points, index_P = _sampled(run.model, cameras, query, num_points, seed, on_view)
+    sizes = run.model.query_sizes()[index_P].float().cpu().numpy()
+    return ScoredScene(points, query.phrases, query.canonical, sizes)
+
+
+def sample_surface(
+    model: Any,
+    cameras: Cameras,
+    num_points: int,
+    seed: int = 0,
+    on_view: Callable[[], None] = lambda: None,
+) -> SurfacePoints:
+    """Samples `num_points` surface points without asking anything of them.
+
+    Raises QueryError and ExportError as `sample_scene` does.
+    """
+    _check_count(num_points, 1)
+    return _sampled(model, cameras.to(model.device), None, num_points, seed, on_view)[0]
+
+
+def _sampled(
+    model: Any,
+    cameras: Cameras,
+    query: Query | None,
+    num_points: int,
+    seed: int,
+    on_view: Callable[[], None],
+) -> tuple[SurfacePoints, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
     rule = CLEAR
-    index_P, kept_share = _probe(run.model, cameras, query, generator, rule)
+    index_P, kept_share = _probe(model, cameras, query, generator, rule)
     if kept_share == 0:
         rule = VAGUE
-        index_P, kept_share = _probe(run.model, cameras, query, generator, rule)
+        index_P, kept_share = _probe(model, cameras, query, generator, rule)
         Console(stderr=True).print(BARELY_TRAINED, style="yellow")
     if kept_share == 0:
-        raise ExportError(f"{run.config_path}: the run shows no surface. Train it for longer.")
+        raise ExportError("The run shows no surface. Train it for longer.")
     rays_wanted = num_points / kept_share * SPARE
     parts = []
     for index in range(len(cameras)):
         rays = _ray_grid(cameras, index, rays_wanted / len(cameras), generator)
-        parts.append(_view_points(run.model, cameras, rays, query, index_P, rule))
+        parts.append(_view_points(model, cameras, rays, query, index_P, rule))
         on_view()
-    points = _thinned(_joined(parts), num_points, seed)
-    sizes = run.model.query_sizes()[index_P].float().cpu().numpy()
-    return ScoredScene(points, query.phrases, query.canonical, sizes)
+    return _thinned(_joined(parts), num_points, seed), index_P
 
 
 def scene_sizes(run: Run, query: Query, seed: int = 0) -> torch.Tensor:
@@ -131,31 +131,7 @@ def scene_sizes(run: Run, query: Query, seed: int = 0) -> torch.Tensor:
 
 def as_cloud(run: Run, found: ScoredScene, frame: Frame = "world") -> RelevancyCloud:
     """Returns the points as an exportable cloud, in the world frame or in that of the training."""
-    points = found.points
-    is_world = frame == "world"
-    positions = run.to_world(points.positions_N3) if is_world else points.positions_N3
-    normals = run.directions_to_world(points.normals_N3) if is_world else points.normals_N3
-    length = run.length_per_nerf if is_world else 1.0
-    best_N = points.relevancy_NP.argmax(axis=1)
-    metric = is_world and run.meters_per_unit is not None
-    metadata: dict[str, object] = {
-        "frame": frame,
-        "units": "scale in metres, positions as in the capture" if metric else "scene units",
-        "encoder": run.config.pipeline.model.encoder_identity,
-    }
-    if run.meters_per_unit is not None:
-        metadata["meters_per_unit"] = run.meters_per_unit / (1.0 if is_world else run.scale)
-    return RelevancyCloud(
-        positions_N3=positions.astype(np.float64),
-        normals_N3=normals.astype(np.float32),
-        colours_N3=points.colours_N3,
-        relevancy_NP=points.relevancy_NP,
-        scale_N=(found.size_P * length)[best_N].astype(np.float32),
-        views_N=points.views_N.astype(np.uint16),
-        phrases=found.phrases,
-        canonical=found.canonical,
-        metadata=metadata,
-    )
+    return cloud_of(run, found, run.config.pipeline.model.encoder_identity, frame)
 
 
 def _check_count(num_points: int, phrases: int) -> None:
@@ -170,15 +146,19 @@ def _check_count(num_points: int, phrases: int) -> None:
 
 @torch.no_grad()
 def _probe(
-    model: Any, cameras: Cameras, query: Query, generator: torch.Generator, rule: SurfaceRule
+    model: Any,
+    cameras: Cameras,
+    query: Query | None,
+    generator: torch.Generator,
+    rule: SurfaceRule,
 ) -> tuple[torch.Tensor, float]:
     """Returns the size of each phrase, as an index, and the share of rays that give a point."""
     from lerf_wild.methods.lerf_wild.scale_search import fold_query, relevancy_over_sizes
     from lerf_wild.methods.lerf_wild.view_query import LANGUAGE_CHUNK
 
-    folded = fold_query(query, model.language.clip_head)
-    sizes_S = model.query_sizes()
-    peak_SP = torch.full((len(sizes_S), len(query.phrases)), -torch.inf, device=model.device)
+    folded = None if query is None else fold_query(query, model.language.clip_head)
+    sizes_S, count = model.query_sizes(), 0 if query is None else len(query.phrases)
+    peak_SP = torch.full((len(sizes_S), count), -torch.inf, device=model.device)
     kept, asked = 0, 0
     for index in range(len(cameras)):
         rays = _ray_grid(cameras, index, PROBE_RAYS / len(cameras), generator)
@@ -186,7 +166,7 @@ def _probe(
             outputs, samples = model.shade(bundle)
             kept += int(_is_surface(bundle, outputs, cameras, rule).sum())
             asked += len(bundle)
-            for part in samples.chunks(LANGUAGE_CHUNK):
+            for part in samples.chunks(LANGUAGE_CHUNK) if folded is not None else ():
                 table_RSP = relevancy_over_sizes(
                     model.language, part, folded, sizes_S, model.basis_range
                 )
@@ -199,7 +179,7 @@ def _view_points(
     model: Any,
     cameras: Cameras,
     rays: RayBundle,
-    query: Query,
+    query: Query | None,
     index_P: torch.Tensor,
     rule: SurfaceRule,
 ) -> SurfacePoints:
@@ -208,13 +188,16 @@ def _view_points(
     from lerf_wild.methods.lerf_wild.view_grid import counts_at
     from lerf_wild.methods.lerf_wild.view_query import relevancy_at
 
-    folded = fold_query(query, model.language.clip_head)
+    folded = None if query is None else fold_query(query, model.language.clip_head)
     positions, colours, scores, views, keep = [], [], [], [], []
     for bundle in _chunks(model, rays):
         outputs, samples = model.shade(bundle)
         positions.append(bundle.origins + bundle.directions * outputs[rule.depth])
         colours.append((outputs["rgb"].clamp(0, 1) * 255).round().to(torch.uint8))
-        scores.append(relevancy_at(model, samples, folded, model.query_sizes(), index_P))
+        if folded is None:
+            scores.append(outputs["rgb"].new_zeros(len(bundle), 0))
+        else:
+            scores.append(relevancy_at(model, samples, folded, model.query_sizes(), index_P))
         # The samples of a ray are ordered by weight: the first one is nearest to the surface.
         views.append(counts_at(model.view_counts, samples.positions_RK3[:, 0]))
         keep.append(_is_surface(bundle, outputs, cameras, rule))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lerf_wild.cli.runs import open_run, read_phrases
+from lerf_wild.cli.phrases import read_phrases
+from lerf_wild.cli.runs import open_run
 from lerf_wild.errors import InputError
 
 LOOPBACK = "127.0.0.1"
@@ -37,7 +38,6 @@ def view(
 
     if wanted:
         run.model.set_phrases(wanted)
-        run.model.phrases_box.value = "; ".join(wanted)
     if not is_loopback(host):
         Console(stderr=True).print(
             f"Listening on {host}: whoever reaches port {port} can read this machine's files.",

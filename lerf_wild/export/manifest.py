@@ -11,7 +11,7 @@ from lerf_wild import __version__
 from lerf_wild.errors import ExportError
 from lerf_wild.export.point_cloud import RelevancyCloud, coordinate_offset, slugs
 from lerf_wild.storage import atomic
-from lerf_wild.storage.cache import file_sha256
+from lerf_wild.storage.hashes import file_sha256
 from lerf_wild.storage.json_files import read_json
 
 FORMAT = "lerf_wild.relevancy"

@@ -40,7 +40,8 @@ from lerf_wild.language.pyramid_layout import (
     PyramidSpec,
     pyramid_layout,
 )
-from lerf_wild.storage.cache import FeatureCache, content_key, file_sha256
+from lerf_wild.storage.cache import FeatureCache, content_key
+from lerf_wild.storage.hashes import file_sha256
 from lerf_wild.storage.image_files import read_image, read_mask
 
 SCHEMA_VERSION = 1

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lerf_wild.errors import EncoderError
-from lerf_wild.storage.cache import file_sha256
+from lerf_wild.storage.hashes import file_sha256
 
 PROBE_TIMEOUT_S = 2.0
 """Limit of the probe's connection, and of its answer."""

@@ -18,8 +18,8 @@ class Question:
 
     query: Query
     look: Look
-    size: float | None = None
-    """Size to look at in nerf units; None lets each phrase find its own."""
+    sizes: tuple[float, ...] | None = None
+    """Size at which each phrase is looked for, in nerf units; None lets each find its own."""
 
     def __post_init__(self) -> None:
         counts = {
@@ -28,12 +28,14 @@ class Question:
             len(self.look.colours),
             len(self.look.weights),
         }
+        if self.sizes is not None:
+            counts.add(len(self.sizes))
         if len(counts) != 1 or len(self.query.canonical) != len(self.query.canonical_CD):
             raise QueryError("The phrases, their embeddings and their colours differ in number.")
 
     def to(self, device: torch.device | str) -> Question:
         """Returns the same question with its embeddings on another device."""
-        return Question(self.query.to(device), self.look, self.size)
+        return Question(self.query.to(device), self.look, self.sizes)
 
 
 def plain_question(query: Query) -> Question:

@@ -26,8 +26,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lerf_wild.errors import CacheError, InputError
+from lerf_wild.errors import CacheError
 from lerf_wild.storage.atomic import TEMPORARY_SUFFIX, atomic_path
+from lerf_wild.storage.hashes import file_sha256
+
+__all__ = [
+    "CacheWarning",
+    "FeatureCache",
+    "Template",
+    "content_key",
+    "default_cache_root",
+    "file_sha256",
+]
 
 Template = Mapping[str, tuple[Sequence[int | None], torch.dtype]]
 """Per tensor its shape, None where any size will do, and its dtype."""
@@ -56,18 +66,6 @@ def content_key(description: Mapping[str, object]) -> str:
     """
     canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
-def file_sha256(path: Path | str) -> str:
-    """Returns the sha256 of a file in hexadecimal; raises InputError if it can't be read."""
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f"{path}: can't be read ({error.strerror}). Check the path.") from None
-    return digest.hexdigest()
 
 
 class FeatureCache:

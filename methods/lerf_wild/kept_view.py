@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,8 +90,7 @@ class KeptView:
         height, width = layers["rgb"].shape[:2]
         self.shape = (height, width)
         subset = view_subset(height, width, model.config.probe_rays).to(self.sizes_S.device)
-        self._probe_SRQ = self._units_of(self.samples.take(subset), self.sizes_S)
-        self._basis_QV = _subspace(self._probe_SRQ)
+        self._probe_samples = self.samples.take(subset)
         self._packed = pack(self.samples)
         self._is_visible_R = self._packed.weight_R >= MIN_VISIBLE_WEIGHT
         self._position_part: Tensor | None = None
@@ -102,19 +102,20 @@ class KeptView:
 
     @torch.no_grad()
     def answer(
-        self, query: Query, size: float | None = None
+        self, query: Query, sizes: Sequence[float] | None = None
     ) -> tuple[Float[Tensor, "h w p"], Float[Tensor, "p"]]:
         """Relevancy of the view and the tile size of each phrase (nerf units).
 
-        Without a size each phrase takes the one at which it peaks, as `answer_view` finds it.
+        Without sizes each phrase takes the one at which it peaks, as `answer_view` finds it.
         """
         with self._lock:
             folded = self._folded(query)
-            if size is None:
+            if sizes is None:
                 found_RP, sizes_P = self._at_best_sizes(folded)
             else:
-                sizes_P = self.sizes_S.new_full((len(query.phrases),), size)
+                sizes_P = self._known_sizes(sizes)
                 found_RP = self._relevancy(folded, sizes_P)
+                self._make_exact(found_RP, folded, sizes_P)
         return found_RP.view(*self.shape, -1), sizes_P
 
     @torch.no_grad()
@@ -139,6 +140,14 @@ class KeptView:
         """Dimensions of the subspace, and those that it replaces."""
         return self._basis_QV.shape[1], self._basis_QV.shape[0]
 
+    @cached_property
+    def _probe_SRQ(self) -> Float[Tensor, "s r q"]:
+        return self._units_of(self._probe_samples, self.sizes_S)
+
+    @cached_property
+    def _basis_QV(self) -> Float[Tensor, "q v"]:
+        return _subspace(self._probe_SRQ)
+
     def _folded(self, query: Query) -> FoldedQuery:
         query = query.to(self._head_DQ.device)
         folded = FoldedQuery(
@@ -152,17 +161,22 @@ class KeptView:
             self._canonical_CQ, self._hardest = folded.canonical_CQ, {}
         return folded
 
+    def _known_sizes(self, sizes: Sequence[float]) -> Float[Tensor, "p"]:
+        """The same sizes, but for rounding those at which features are kept already."""
+        wanted_P = self.sizes_S.new_tensor(sizes)
+        nearest_P = self.sizes_S[(wanted_P[:, None] - self.sizes_S).abs().argmin(dim=1)]
+        is_known_P = torch.isclose(nearest_P, wanted_P, rtol=1e-4)
+        return torch.where(is_known_P, nearest_P, wanted_P)
+
     def _at_best_sizes(self, folded: FoldedQuery) -> tuple[Tensor, Tensor]:
         probe_SRP = _margins(self._probe_SRQ, folded)
         sizes_P = self.sizes_S[probe_SRP.amax(dim=1).argmax(dim=0)]
         found_RP = self._relevancy(folded, sizes_P)
-        best_B = found_RP.topk(min(REFINED_PIXELS, len(found_RP)), dim=0).indices.unique()
-        better_P = self._best_sizes_at(best_B, folded)
+        better_P = self._best_sizes_at(_best_pixels(found_RP), folded)
         changed = (better_P != sizes_P).nonzero().flatten()
         if len(changed) > 0:
             found_RP[:, changed] = self._relevancy(folded.pick(changed), better_P[changed])
-            best_B = found_RP.topk(min(REFINED_PIXELS, len(found_RP)), dim=0).indices.unique()
-        found_RP[best_B] = self._exact(best_B, folded, better_P)
+        self._make_exact(found_RP, folded, better_P)
         return found_RP, better_P
 
     def _best_sizes_at(self, pixels_B: Int[Tensor, "b"], folded: FoldedQuery) -> Tensor:
@@ -182,12 +196,18 @@ class KeptView:
         is_likely_SP = peaks_SP >= peaks_SP.amax(dim=0) - 4 * COSINE_ERROR
         return self.sizes_S[is_likely_SP.any(dim=1)]
 
-    def _exact(self, pixels_B: Tensor, folded: FoldedQuery, sizes_P: Tensor) -> Tensor:
-        """Relevancy of some pixels, uncompressed."""
-        samples = self.samples.take(pixels_B)
+    def _make_exact(self, found_RP: Tensor, folded: FoldedQuery, sizes_P: Tensor) -> None:
+        """Evaluates the best pixels once more, uncompressed."""
+        best_B = _best_pixels(found_RP)
         used, index_P = sizes_P.unique(return_inverse=True)
-        return relevancy_at_indices(
-            self._field, samples, folded, used, index_P, self._range_2, LANGUAGE_CHUNK
+        found_RP[best_B] = relevancy_at_indices(
+            self._field,
+            self.samples.take(best_B),
+            folded,
+            used,
+            index_P,
+            self._range_2,
+            LANGUAGE_CHUNK,
         )
 
     def _relevancy(self, folded: FoldedQuery, sizes_P: Tensor) -> Float[Tensor, "r p"]:
@@ -256,6 +276,10 @@ class KeptView:
         mixed_RQ = torch.cat([hidden_RW, weight_R[:, None]], dim=-1).float() @ self._mixer_QW.T
         unit_RQ = mixed_RQ / mixed_RQ.norm(dim=-1, keepdim=True).clamp(min=1e-9)
         return unit_RQ * (weight_R >= MIN_VISIBLE_WEIGHT)[:, None]
+
+
+def _best_pixels(found_RP: Float[Tensor, "r p"]) -> Int[Tensor, "b"]:
+    return found_RP.topk(min(REFINED_PIXELS, len(found_RP)), dim=0).indices.unique()
 
 
 def _margins(units: Float[Tensor, "*batch q"], folded: FoldedQuery) -> Float[Tensor, "*batch p"]:

@@ -67,7 +67,9 @@ class ViewLayers(dict):
     """
 
     def __init__(self, ready: dict[str, Tensor], lazy: dict[str, Callable[[], Tensor]]) -> None:
-        super().__init__(ready | dict.fromkeys(lazy))
+        # The layer that comes first is the one that a viewer shows first.
+        painted = {PAINTED: ready[PAINTED]} if PAINTED in ready else {}
+        super().__init__(painted | ready | dict.fromkeys(lazy))
         self._lazy = lazy
 
     def __getitem__(self, name: str) -> Tensor:
@@ -117,6 +119,10 @@ class LiveViews:
         views = self._views
         return views[0] if views else None
 
+    def forget(self) -> None:
+        """Lets go of all kept views."""
+        self._views = ()
+
     def resolution_of(self, camera: Cameras) -> tuple[int, int] | None:
         """Height and width of the largest kept view from where a camera is."""
         pose, version = pose_key(camera), weights_version(self._model)
@@ -134,7 +140,7 @@ class LiveViews:
 
     def _still(self, view: KeptView, question: Question) -> ViewLayers:
         start = _now(self._model)
-        relevancy_HWP, size_P = view.answer(question.query, question.size)
+        relevancy_HWP, size_P = view.answer(question.query, question.sizes)
         milliseconds = (_now(self._model) - start) * 1e3
         self._tell(question, relevancy_HWP, size_P, milliseconds, is_still=True)
         return answered(view.layers, relevancy_HWP, question)
@@ -158,8 +164,8 @@ class LiveViews:
         self, samples: TopSamples, shape: tuple[int, int], question: Question
     ) -> Float[Tensor, "p"]:
         sizes_S, texts = self._model.query_sizes(), question.query.phrases
-        if question.size is not None:
-            return sizes_S.new_full((len(texts),), question.size)
+        if question.sizes is not None:
+            return sizes_S.new_tensor(question.sizes)
         known = [self._sizes.get(text) for text in texts]
         if None not in known:
             return sizes_S.new_tensor(known)
@@ -177,7 +183,7 @@ class LiveViews:
         is_still: bool,
     ) -> None:
         scores, sizes = relevancy_HWP.amax(dim=(0, 1)).tolist(), size_P.tolist()
-        if question.size is None:
+        if question.sizes is None:
             self._sizes = dict(zip(question.query.phrases, sizes))
         self.on_answer(LiveAnswer(question, tuple(scores), tuple(sizes), milliseconds, is_still))
 

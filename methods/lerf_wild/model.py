@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from lerf_wild.errors import EncoderError
 from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.language.relevancy import Query, make_query
+from lerf_wild.live.painting import paint
 from lerf_wild.live.question import Question, plain_question
 from lerf_wild.methods.lerf_wild.compositing import composite
 from lerf_wild.methods.lerf_wild.config import LerfWildModelConfig
 from lerf_wild.methods.lerf_wild.datamanager import TILE_ANGLE, image_angles
 from lerf_wild.methods.lerf_wild.field import render_linear, safe_normalise
 from lerf_wild.methods.lerf_wild.hash_grid import use_fast_lookup
-from lerf_wild.methods.lerf_wild.live_views import LiveViews
+from lerf_wild.methods.lerf_wild.live_views import PAINTED, LiveViews
 from lerf_wild.methods.lerf_wild.parts import (
     KeptCounter,
     TappedDepth,
@@ -277,11 +278,11 @@ class LerfWildModel(NerfactoModel):
     @torch.no_grad()
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> dict[str, Tensor]:
         """Renders a view; with a query also `relevancy_i` and `composited_i` for each phrase."""
-        query = self.query
-        if query is None:
+        question = self._question
+        if question is None:
             return plain_view(self, camera_ray_bundle)
         try:
-            answer = answer_view(self, camera_ray_bundle, query)
+            answer = answer_view(self, camera_ray_bundle, question.query)
         except torch.OutOfMemoryError:
             CONSOLE.print(
                 "The query needs more GPU memory than is free; showing colours alone. "
@@ -289,7 +290,9 @@ class LerfWildModel(NerfactoModel):
             )
             torch.cuda.empty_cache()
             return plain_view(self, camera_ray_bundle)
-        return answer.outputs | _layers(answer.outputs["rgb"], answer.relevancy_HWP)
+        rgb = answer.outputs["rgb"]
+        painted = paint(rgb, answer.relevancy_HWP, question.look)
+        return answer.outputs | _layers(rgb, answer.relevancy_HWP) | {PAINTED: painted}
 
     def _batch_answers(
         self, outputs: dict[str, Tensor], samples: TopSamples, query: Query

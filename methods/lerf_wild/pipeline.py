@@ -18,6 +18,7 @@ from lerf_wild.language.phrases import split_phrases
 from lerf_wild.methods.lerf_wild.config import LerfWildPipelineConfig
 from lerf_wild.methods.lerf_wild.encoders import RunEncoders
 from lerf_wild.methods.lerf_wild.features import prepare_targets
+from lerf_wild.registry import make_panel
 from lerf_wild.storage.json_files import read_json
 
 PHRASES_VARIABLE = "LERF_WILD_PHRASES"
@@ -54,6 +55,8 @@ class LerfWildPipeline(VanillaPipeline):
         super().__init__(config, device, test_mode, world_size, local_rank, grad_scaler)
         self.rank = local_rank
         self.model.attach_encoder(encoders.image_text)
+        # nerfstudio's viewer looks for controls on the pipeline and sets up those that it finds.
+        self.relevancy_panel = make_panel("relevancy", self)
         if test_mode == "val":
             self.datamanager.targets = prepare_targets(self.datamanager, encoders)
             self.model.prepare_language(self.datamanager.train_dataset.cameras)

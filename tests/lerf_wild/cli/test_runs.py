@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from lerf_wild.cli.runs import open_run, read_phrases
+from lerf_wild.cli.phrases import read_phrases
+from lerf_wild.cli.runs import open_run
 from lerf_wild.errors import InputError, ModelFileError, QueryError
 
 OURS = "!!python/object:lerf_wild.methods.lerf_wild.config.LerfWildTrainerConfig\n"

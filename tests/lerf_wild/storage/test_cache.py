@@ -21,8 +21,8 @@ from lerf_wild.storage.cache import (
     FeatureCache,
     content_key,
     default_cache_root,
-    file_sha256,
 )
+from lerf_wild.storage.hashes import file_sha256
 
 LIKE = {"tiles": ((None, 4), torch.float16), "valid": ((None,), torch.bool)}
 KEY = content_key({"image": "a"})

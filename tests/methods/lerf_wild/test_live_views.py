@@ -116,8 +116,8 @@ def test_position_parts_in_chunks_give_the_same_units(model, camera, monkeypatch
     assert torch.allclose(kept(model, camera)._units(size), whole, atol=1e-5)
 
 
-def test_a_given_size_is_used_for_all_phrases(model, camera):
-    relevancy, size_P = kept(model, camera).answer(random_query(2), size=0.3)
+def test_given_sizes_are_used(model, camera):
+    relevancy, size_P = kept(model, camera).answer(random_query(2), sizes=(0.3, 0.3))
     assert size_P.tolist() == pytest.approx([0.3, 0.3])
     assert relevancy.shape == (32, 32, 2)
 

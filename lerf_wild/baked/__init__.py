@@ -1,0 +1,1 @@
+"""A baked scene: points with what they look like to the encoder, asked with numpy alone."""
