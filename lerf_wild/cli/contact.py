@@ -12,7 +12,7 @@ from lerf_wild.cli.pictures import SheetRow, contact_sheet, heat, overlay
 from lerf_wild.cli.runs import Run, ViewAnswer
 from lerf_wild.cli.sampling import scene_sizes
 from lerf_wild.language.edges import fit_to_edges
-from lerf_wild.language.thresholds import MASK_RELEVANCY
+from lerf_wild.language.thresholds import FITTED_MASK, MASK_RELEVANCY
 from lerf_wild.storage.atomic import atomic_path
 
 COLUMNS = ("picture", "overlay", "relevancy")
@@ -48,7 +48,7 @@ def _row(answer: Answer, view: ViewAnswer, index: int, is_absent: bool, unit: st
         f"scale {answer.scale:.2f} {unit}",
     )
     fitted_HW = fit_to_edges(map_HW[..., None], view.rgb_HW3)[..., 0]
-    pictures = (view.rgb_HW3, overlay(view.rgb_HW3, fitted_HW), heat(map_HW))
+    pictures = (view.rgb_HW3, overlay(view.rgb_HW3, fitted_HW, FITTED_MASK), heat(map_HW))
     return SheetRow(answer.phrase, details, pictures)
 
 

@@ -76,7 +76,7 @@ def eval_report(run: Run, result: Measurement) -> dict[str, object]:
         "config": str(run.config_path),
         "step": run.step,
         "encoder": run.config.pipeline.model.encoder_identity,
-        "mask_threshold": thresholds.MASK_RELEVANCY,
+        "mask_threshold": thresholds.FITTED_MASK,
         "existence_threshold": thresholds.EXISTENCE_RELEVANCY,
         "by_phrase": result.labels.by_phrase(),
         "scene_scores": {

@@ -15,6 +15,7 @@ from PIL import Image
 
 from lerf_wild.cli.truth import LabelledView
 from lerf_wild.language.metrics import existence_ap, iou, is_in_boxes, peak_pixel, relevancy_mask
+from lerf_wild.language.thresholds import FITTED_MASK
 
 
 @dataclass
@@ -45,7 +46,7 @@ class LabelScores:
             boxes_K4 = view.boxes_at(phrase, height, width)
             self.hits.append((name, phrase, is_in_boxes(*peak_pixel(map_HW), boxes_K4)))
             truth_HW = view.mask_of(phrase)
-            found_HW = relevancy_mask(_resized(fitted_HW, truth_HW.shape))
+            found_HW = relevancy_mask(_resized(fitted_HW, truth_HW.shape), FITTED_MASK)
             self.overlaps.append((name, phrase, iou(found_HW, truth_HW)))
 
     def figures(self) -> dict[str, float]:
