@@ -46,7 +46,7 @@ def air_infer(
     picture: Path | None = None,
     weights: str = "reference",
     refine: bool = True,
-    starts: int = 24,
+    starts: int = 48,
     seed: int = 0,
 ) -> None:
     """Recovers the primitives in images: how many, which, where, how turned.
@@ -95,7 +95,7 @@ def air_eval(
     scenes: int = 500,
     seed: int = 0,
     refine: bool = True,
-    starts: int = 24,
+    starts: int = 48,
     output_dir: Path | None = None,
     json_file: JsonFile = None,
 ) -> None:

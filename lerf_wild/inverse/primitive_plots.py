@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from lerf_wild.inverse.primitive_inference import Inferred
@@ -111,6 +111,13 @@ def curve_plot(records: Sequence[dict[str, float]], names: Sequence[str]) -> np.
     for axis in np.ravel(axes)[len(names) :]:
         axis.set_axis_off()
     return _drawn(figure)
+
+
+def captioned(picture: np.ndarray, text: str) -> np.ndarray:
+    """The picture with a line of text in a strip above it."""
+    strip = Image.new("RGB", (picture.shape[1], 16), "black")
+    ImageDraw.Draw(strip).text((4, 2), text, fill="white")
+    return np.concatenate([np.asarray(strip), picture])
 
 
 def write_gif(path: Path, frames: Sequence[np.ndarray], seconds_a_frame: float = 0.25) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lerf_wild.inverse.primitive_decoding import Predictions
-from lerf_wild.inverse.primitive_starts import other_start
+from lerf_wild.inverse.primitive_starts import other_start, promising_start
 from lerf_wild.render.primitive_scenes import ABSENT, PrimitiveScenes, concatenate
 from lerf_wild.render.primitives_soft import SoftView, hard_image, image_and_jacobian, world_rays
 
@@ -30,11 +30,11 @@ class RefineSpec:
         *(0.015, 0.01, 0.01, 0.007, 0.007, 0.005, 0.005),
     )
     """Width of the edges at each step, world units."""
-    starts: int = 24
+    starts: int = 48
     """Further starts for an image that is not yet explained."""
-    tolerance: float = 6.0
+    tolerance: float = 4.0
     """Sum of absolute pixel differences below which an image is explained."""
-    object_price: float = 2.0
+    object_price: float = 1.5
     """What one more object must save in that sum."""
     depth_anchor: float = 0.02
     """Weight of staying at the predicted depth, which the image often leaves open."""
@@ -62,13 +62,14 @@ def refine(
     generator = torch.Generator().manual_seed(spec.seed)
     first = predictions.scenes[:, :slots]
     best = _improved(images_BHW, first, predictions, view, spec, generator)
-    for _ in range(spec.starts):
+    for attempt in range(spec.starts):
         open_rows = torch.nonzero(best.error_B > spec.tolerance).squeeze(-1)
         if open_rows.shape[0] == 0:
             break
         images, current = images_BHW[open_rows], best.scenes[open_rows]
         beliefs = predictions[open_rows]
-        start = other_start(images, current, beliefs, view, spec.kinds, generator)
+        draw = promising_start if attempt % 2 == 0 else other_start
+        start = draw(images, current, beliefs, view, spec.kinds, generator)
         other = _improved(images, start, beliefs, view, spec, generator)
         best = _keep_better(best, other, open_rows, spec)
     return _without_idle_objects(images_BHW, best, view, spec)

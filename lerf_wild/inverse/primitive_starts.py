@@ -21,6 +21,9 @@ from lerf_wild.render.primitive_rays import look_at
 from lerf_wild.render.primitive_scenes import ABSENT, PrimitiveScenes
 from lerf_wild.render.primitives_soft import SoftView, hard_image, world_rays
 
+CANDIDATES = 8
+"""Guesses that are compared before one is improved, which costs as much as many comparisons."""
+
 
 def other_start(
     images_BHW: Tensor,
@@ -41,6 +44,25 @@ def other_start(
     guess = _drop_one(guess, _chance(0.25, (len(current),), generator), generator)
     peak = least_explained(images_BHW, current, view)
     return _add_one(guess, peak, _chance(0.6, (len(current),), generator), kinds, generator)
+
+
+def promising_start(
+    images_BHW: Tensor,
+    current: PrimitiveScenes,
+    beliefs: Predictions,
+    view: SoftView,
+    kinds: tuple[int, ...],
+    generator: torch.Generator,
+) -> PrimitiveScenes:
+    """The best, as it stands, of several new guesses whose objects are of other kinds or number."""
+    best, least = current, torch.full((len(current),), torch.inf)
+    for _ in range(CANDIDATES):
+        guess = other_start(images_BHW, current, beliefs, view, kinds, generator)
+        error = (hard_image(guess, view) - images_BHW).abs().sum((1, 2))
+        same = (guess.kinds_BK == current.kinds_BK).all(1)
+        error = error.masked_fill(same, torch.finfo(error.dtype).max)
+        best, least = _choose(error < least, guess, best), torch.minimum(error, least)
+    return best
 
 
 def draw_from_beliefs(

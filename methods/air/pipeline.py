@@ -20,7 +20,13 @@ from lerf_wild.errors import ModelFileError, TrainingError
 from lerf_wild.inverse.primitive_evaluation import measure
 from lerf_wild.inverse.primitive_inference import AirModel as Recoverer
 from lerf_wild.inverse.primitive_inference import Inferred, infer
-from lerf_wild.inverse.primitive_plots import curve_plot, save_picture, side_by_side, write_plots
+from lerf_wild.inverse.primitive_plots import (
+    captioned,
+    curve_plot,
+    save_picture,
+    side_by_side,
+    write_plots,
+)
 from lerf_wild.inverse.primitive_plots import write_gif as save_gif
 from lerf_wild.inverse.primitive_weights import save_network
 from lerf_wild.methods.air.config import AirPipelineConfig
@@ -85,7 +91,9 @@ class AirPipeline(Pipeline):
         view = self.datamanager.setup.view
         gallery = side_by_side(images[:GALLERY], inferred.scenes[:GALLERY], view)
         self.records.append({"step": float(step), **figures})
-        self.frames.append(gallery)
+        # Every other pixel: pictures in the gallery are twice their size.
+        caption = f"step {step}: input, answer of the network alone, difference"
+        self.frames.append(captioned(gallery[::2, ::2], caption))
         picture = torch.from_numpy(gallery).float() / 255.0
         return {**figures, "num_rays": images.numel()}, {"gallery": picture}
 

@@ -13,8 +13,9 @@ from lerf_wild.inverse.primitive_refine import (
     rotation_vector_to_matrix,
 )
 from lerf_wild.inverse.primitive_setups import PERSPECTIVE, REFERENCE
-from lerf_wild.inverse.primitive_starts import least_explained, other_start
+from lerf_wild.inverse.primitive_starts import least_explained, other_start, promising_start
 from lerf_wild.render.primitive_scenes import PrimitiveScenes
+from lerf_wild.render.primitives_soft import hard_image
 
 SPEC = RefineSpec(starts=3)
 TINY = NetworkSpec(stem=8, fine=8, coarse=8, token=16, fine_blocks=1, coarse_blocks=1, heads=2)
@@ -45,6 +46,10 @@ def beliefs_of(scenes):
         scenes.rotations_BK33[:, :, None].expand(-1, -1, 6, 3, 3).contiguous(),
         torch.zeros(*kinds.shape, 4),
     )
+
+
+def unexplained(scenes, images):
+    return (hard_image(scenes, REFERENCE.view) - images).abs().sum()
 
 
 def median_depth_error(scenes, truth):
@@ -123,6 +128,17 @@ def test_other_starts_are_valid_scenes():
     determinant = torch.linalg.det(guess.rotations_BK33)
     assert torch.allclose(determinant, torch.ones_like(determinant), atol=1e-4)
     assert not torch.equal(guess.kinds_BK, truth.kinds_BK)
+
+
+def test_promising_starts_are_of_other_kinds_or_number():
+    images, truth = drawn(count=16)
+    generator = torch.Generator().manual_seed(0)
+    arguments = (beliefs_of(truth), REFERENCE.view, (0, 1, 2), generator)
+    guess = promising_start(images, truth, *arguments)
+    assert (guess.kinds_BK != truth.kinds_BK).any(1).all()
+    plain = other_start(images, truth, *arguments)
+    first, second = (float(unexplained(scenes, images)) for scenes in (guess, plain))
+    assert first < 2.0 * second
 
 
 def test_untrained_network_gives_valid_entries():
