@@ -1,6 +1,6 @@
 """Recovers cubes, spheres and cylinders from an image, then draws them again from elsewhere.
 
-python examples/07_recover_primitives.py --seed 3
+python examples/07_recover_primitives.py --seed 14
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from lerf_wild.render.primitive_rays import SIDE_LIGHT, Camera, render_rays
 PALETTE = torch.tensor([[0.93, 0.55, 0.30], [0.36, 0.62, 0.78], [0.65, 0.76, 0.42]])
 
 
-def main(seed: int = 3, output_path: Path = Path("outputs/examples/primitives.png")) -> None:
+def main(seed: int = 14, output_path: Path = Path("outputs/examples/primitives.png")) -> None:
     """Writes the image, the re-rendered answer, and the answer seen from the side in colour.
 
     Args:
