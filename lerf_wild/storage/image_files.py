@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lerf_wild.errors import DatasetError
 
@@ -52,6 +52,11 @@ def _load(path: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarra
         raise DatasetError(f"{path}: image not found. Check the path in the scene file.") from None
     except DatasetError:
         raise
+    except UnidentifiedImageError:
+        raise DatasetError(
+            f"{path}: not a readable image (its content is in no known format). Copy it again, or "
+            "save it as PNG or JPEG."
+        ) from None
     # Pillow's plug-ins raise any of these for a file that is cut off or isn't an image.
     except (
         OSError,
