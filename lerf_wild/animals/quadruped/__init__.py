@@ -1,0 +1,1 @@
+"""The bundled quadruped: own anatomy, skin and shape space in the SMAL schema."""
