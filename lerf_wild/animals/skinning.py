@@ -53,6 +53,8 @@ def joint_transforms(
         scales: Scale of each joint along its axes, (..., J, 3), or None for ones.
     """
     local = rotations if scales is None else _scaled(rotations, scales, parents)
+    batch = torch.broadcast_shapes(local.shape[:-3], joints.shape[:-2])
+    local = local.expand(*batch, *local.shape[-3:])
     offsets = joints - (local @ joints[..., None])[..., 0]
     linear_of: list[Tensor] = [local[..., 0, :, :]] * len(parents)
     offset_of: list[Tensor] = [offsets[..., 0, :]] * len(parents)

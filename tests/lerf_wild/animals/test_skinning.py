@@ -120,6 +120,17 @@ def test_batch_dimensions_are_free():
     torch.testing.assert_close(whole.joints[1, 2], one.joints)
 
 
+def test_one_pose_serves_many_shapes_and_one_shape_many_poses():
+    model = make_model()
+    betas = torch.randn(4, BETAS, dtype=torch.float64, generator=torch.manual_seed(0))
+    rotations = random_pose(1, 4)
+    many = model.pose(betas, rotations[0])
+    torch.testing.assert_close(many.vertices[2], model.pose(betas[2], rotations[0]).vertices)
+    many = model.pose(betas[0], rotations)
+    torch.testing.assert_close(many.vertices[2], model.pose(betas[0], rotations[2]).vertices)
+    assert model.pose(betas, rotations[0]).joints.shape == (4, 35, 3)
+
+
 def test_missing_betas_are_zero():
     model = make_model()
     betas = torch.zeros(BETAS, dtype=torch.float64)
