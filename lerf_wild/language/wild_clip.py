@@ -50,10 +50,11 @@ class WildClipParts(NamedTuple):
 def architecture() -> dict[str, object]:
     """Returns the contents of wild-clip's open_clip_config.json.
 
-    A ModifiedResNet of one block a stage on 64 px images, and two text layers over 16 tokens:
-    12.0 M parameters, of which 6.3 M are open_clip's token table; 24 MB as fp16.
+    A ModifiedResNet of one block a stage on 96 px images, and two text layers over 16 tokens:
+    12.0 M parameters, of which 6.3 M are open_clip's token table; 24 MB as fp16. 96 px end in 3 x 3
+    places, the middle one of which is the middle of a tile; an even number would have none.
     """
-    vision = {"layers": [1, 1, 1, 1], "width": 32, "image_size": 64, "head_width": 64}
+    vision = {"layers": [1, 1, 1, 1], "width": 32, "image_size": 96, "head_width": 64}
     text = {"context_length": 16, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 2}
     return {
         "model_cfg": {"embed_dim": 128, "vision_cfg": vision, "text_cfg": text},

@@ -22,7 +22,7 @@ from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.language.relevancy import make_query, relevancy
 from lerf_wild.language.wild_clip import WEIGHTS_FOLDER, load_wild_clip
 from lerf_wild.storage.atomic import write_json
-from lerf_wild.synth.crops import cut, draw_tiles, membership, targets
+from lerf_wild.synth.crops import MIDDLE_SIGMA, cut, draw_tiles, membership, targets
 from lerf_wild.synth.habitat import make_habitat
 from lerf_wild.synth.taxonomy import vocabulary
 from lerf_wild.synth.wild_clip_views import INFINIGEN_HELD_OUT, render_shard
@@ -40,7 +40,7 @@ def labelled_crops(seed: int, names: list[str], views: int) -> tuple[Tensor, NDA
         view = shard.view(index)
         pixels, ids = cut(view, draw_tiles(view, CROPS_PER_VIEW, rng))
         crops.append(pixels)
-        truths.append(targets(ids, membership(view, vocabulary())))
+        truths.append(targets(ids, membership(view, vocabulary()), 1, MIDDLE_SIGMA)[:, 0])
     return torch.cat(crops), np.concatenate(truths)
 
 

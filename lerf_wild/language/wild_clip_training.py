@@ -3,11 +3,7 @@
     python -m lerf_wild.language.wild_clip_training --views views --output-dir
     lerf_wild/weights/wild_clip
 
-Symbols: B crops, P phrases, D embedding; ``target_BP`` how true each phrase is of each crop (0-1).
-
-Two losses. The first is LERF's own formula used as a classifier: the pairwise softmax of a phrase
-against the hardest canonical phrase (LERF section 3.4, temperature 10) should equal the target. The
-second is CLIP's image-to-text softmax over the whole vocabulary, which keeps phrases apart.
+The losses are in `wild_clip_losses`.
 """
 
 from __future__ import annotations
@@ -27,7 +23,6 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lerf_wild.language.relevancy import TEMPERATURE
 from lerf_wild.language.wild_clip import (
     CONFIG_NAME,
     VOCABULARY_NAME,
@@ -35,16 +30,25 @@ from lerf_wild.language.wild_clip import (
     architecture,
     build_wild_clip,
 )
+from lerf_wild.language.wild_clip_losses import Batch, TrainingTower, batch_losses
 from lerf_wild.storage.atomic import write_bytes, write_json
-from lerf_wild.synth.crops import augment, cut, draw_tiles, membership, targets
+from lerf_wild.synth.crops import (
+    MIDDLE_SIGMA,
+    LabelledView,
+    augment,
+    cut,
+    draw_tiles,
+    membership,
+    mirror,
+    targets,
+)
 from lerf_wild.synth.taxonomy import CANONICAL, vocabulary
 from lerf_wild.synth.wild_clip_views import ViewShard, load_shard
 
 VIEWS_PER_BATCH = 16
-SOFTMAX_TEMPERATURE = 14.0
 EMA_DECAY = 0.998
 RESCAN_EVERY = 100
-SNAPSHOT_EVERY = 600
+SNAPSHOT_EVERY = 400
 
 
 @dataclass(frozen=True)
@@ -56,39 +60,10 @@ class Budget:
     learning_rate: float
 
 
-def relevancy_loss(
-    image_BD: Tensor, text_PD: Tensor, canonical_CD: Tensor, target_BP: Tensor
-) -> Tensor:
-    """Cross entropy between LERF's relevancy and the target; true and false phrases weigh the same.
-
-    Hard false phrases, those with a high relevancy, count more (focal weight), since a single one
-    of them hides the right answer.
-    """
-    margin = image_BD @ text_PD.T - (image_BD @ canonical_CD.T).amax(dim=1, keepdim=True)
-    logits = TEMPERATURE * margin
-    loss = functional.binary_cross_entropy_with_logits(logits, target_BP, reduction="none")
-    surprise = (torch.sigmoid(logits.detach()) - target_BP).abs()
-    positive = target_BP
-    negative = (1.0 - target_BP) * (surprise + 0.05)
-    return (loss * positive).sum() / positive.sum().clamp(min=1.0) + (
-        loss * negative
-    ).sum() / negative.sum().clamp(min=1.0)
-
-
-def softmax_loss(image_BD: Tensor, text_PD: Tensor, target_BP: Tensor) -> Tensor:
-    """CLIP's image-to-text loss with several true phrases a crop; crops of nothing known are left
-    out."""
-    total = target_BP.sum(dim=1, keepdim=True)
-    share = target_BP / total.clamp(min=1e-6)
-    log_p = functional.log_softmax(SOFTMAX_TEMPERATURE * image_BD @ text_PD.T, dim=1)
-    weight = total.squeeze(1).clamp(max=1.0)
-    return -((share * log_p).sum(dim=1) * weight).sum() / weight.sum().clamp(min=1.0)
-
-
 def batches(
     folder: Path, phrases: Sequence[str], batch: int, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless crops (B, 3, S, S) in 0-1 with their targets (B, P), a few views a batch.
+) -> Iterator[Batch]:
+    """Endless batches of crops with how true the phrases are of their places, a few views a batch.
 
     The folder is looked at again now and then, so training can start while views are rendered.
     """
@@ -99,20 +74,28 @@ def batches(
             found = sorted(folder.glob("views_*.safetensors"))
             shards |= {path: load_shard(path) for path in found if path not in shards}
             pool = list(shards.values())
-        crops, truths = [], []
+        views = []
         for _ in range(VIEWS_PER_BATCH):
             shard = pool[rng.integers(len(pool))]
             view = shard.view(int(rng.integers(len(shard.rgb))))
-            pixels, ids = cut(view, draw_tiles(view, batch // VIEWS_PER_BATCH, rng))
-            crops.append(pixels)
-            truths.append(targets(ids, membership(view, phrases)))
-        yield augment(torch.cat(crops), generator), torch.from_numpy(np.concatenate(truths))
+            views.append(_labelled_crops(view, phrases, batch // VIEWS_PER_BATCH, rng))
+        crops, late, early = (torch.cat(parts) for parts in zip(*views, strict=True))
+        yield Batch(augment(crops, generator), late, early)
+
+
+def _labelled_crops(
+    view: LabelledView, phrases: Sequence[str], count: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    pixels, ids = mirror(*cut(view, draw_tiles(view, count, rng)), rng)
+    table = membership(view, phrases)
+    late, early = targets(ids, table, 3, MIDDLE_SIGMA), targets(ids, table, 6, MIDDLE_SIGMA / 2)
+    return pixels, torch.from_numpy(late), torch.from_numpy(early)
 
 
 def train(
-    visual: nn.Module,
+    tower: TrainingTower,
     phrase_vectors: nn.Parameter,
-    data: Iterator[tuple[Tensor, Tensor]],
+    data: Iterator[Batch],
     stats: tuple[Tensor, Tensor],
     budget: Budget,
     report: Callable[[int, float, dict[str, float]], None],
@@ -122,14 +105,14 @@ def train(
 
     ``phrase_vectors`` (P + C, D) holds the vocabulary and, last, the canonical phrases.
     """
-    decay = [p for p in visual.parameters() if p.ndim > 1]
-    plain = [p for p in visual.parameters() if p.ndim <= 1]
+    decay = [p for p in tower.parameters() if p.ndim > 1]
+    plain = [p for p in tower.parameters() if p.ndim <= 1]
     groups = [
         {"params": decay, "weight_decay": 0.05},
         {"params": [*plain, phrase_vectors], "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=budget.learning_rate, betas=(0.9, 0.98))
-    average = {name: value.clone() for name, value in visual.state_dict().items()}
+    average = {name: value.clone() for name, value in tower.visual.state_dict().items()}
     start = time.monotonic()
     for step in range(budget.steps):
         spent = max(step / budget.steps, (time.monotonic() - start) / (60.0 * budget.minutes))
@@ -138,8 +121,8 @@ def train(
         rate = min(1.0, (step + 1) / 60) * 0.5 * (1 + np.cos(np.pi * spent))
         for group in optimiser.param_groups:
             group["lr"] = budget.learning_rate * rate
-        loss = _step(visual, phrase_vectors, optimiser, next(data), stats)
-        _update_average(average, visual, min(EMA_DECAY, (step + 1) / (step + 10)))
+        loss = _step(tower, phrase_vectors, optimiser, next(data), stats)
+        _update_average(average, tower.visual, min(EMA_DECAY, (step + 1) / (step + 10)))
         if step % 50 == 0:
             report(step, spent, loss)
         if step % SNAPSHOT_EVERY == SNAPSHOT_EVERY - 1:
@@ -160,6 +143,17 @@ def fit_text_tower(model: CLIP, tokens_PL: Tensor, goal_PD: Tensor, steps: int) 
         optimiser.step()
         schedule.step()
     return cosine_P.min().item()
+
+
+def fitted(weights: dict[str, Tensor], model: CLIP) -> dict[str, Tensor]:
+    """Weights whose places of the image tower's pooling are stretched to those of ``model``."""
+    name = "visual.attnpool.positional_embedding"
+    mean_1D, places_ND = weights[name].float().split([1, len(weights[name]) - 1])
+    side = round(len(places_ND) ** 0.5)
+    goal = round((len(model.state_dict()[name]) - 1) ** 0.5)
+    grid = places_ND.T.reshape(1, -1, side, side)
+    grid = functional.interpolate(grid, (goal, goal), mode="bilinear", align_corners=True)
+    return weights | {name: torch.cat([mean_1D, grid[0].flatten(1).T])}
 
 
 def save_model(weights: dict[str, Tensor], phrases: Sequence[str], folder: Path) -> None:
@@ -185,7 +179,8 @@ def main(
 ) -> None:
     """Train wild-clip on the shards in ``views`` and write it to ``output_dir``.
 
-    ``start_from`` names a folder with earlier weights of the same vocabulary to go on from.
+    ``start_from`` names a folder with earlier weights of the same vocabulary to go on from; the
+    size of their images may be another.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -199,7 +194,7 @@ def main(
     vectors = nn.Parameter(torch.randn(size, architecture()["model_cfg"]["embed_dim"]))
     tokens = parts.tokenizer([*phrases, *CANONICAL])
     if start_from is not None:
-        model.load_state_dict(load_file(start_from / WEIGHTS_NAME))
+        model.load_state_dict(fitted(load_file(start_from / WEIGHTS_NAME), model))
         with torch.no_grad():
             vectors.copy_(model.encode_text(tokens))
 
@@ -212,7 +207,9 @@ def main(
         save_model(whole.state_dict(), phrases, output_dir)
 
     budget = Budget(steps, minutes, learning_rate)
-    finish(train(visual, vectors, data, stats, budget, _printer(batch), finish))
+    channels = visual.layer4[0].conv1.in_channels
+    tower = TrainingTower(visual, channels, vectors.shape[1])
+    finish(train(tower, vectors, data, stats, budget, _printer(batch), finish))
 
 
 def _printer(batch: int) -> Callable[[int, float, dict[str, float]], None]:
@@ -227,33 +224,18 @@ def _printer(batch: int) -> Callable[[int, float, dict[str, float]], None]:
 
 
 def _step(
-    visual: nn.Module,
+    tower: TrainingTower,
     phrase_vectors: nn.Parameter,
     optimiser: torch.optim.Optimizer,
-    batch: tuple[Tensor, Tensor],
+    batch: Batch,
     stats: tuple[Tensor, Tensor],
 ) -> dict[str, float]:
-    crops, target_BP = batch
-    image = ((crops - stats[0]) / stats[1]).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
-        features = visual(image)
-    image_BD = functional.normalize(features.float(), dim=-1)
-    text = functional.normalize(phrase_vectors, dim=-1)
-    phrases_PD, canonical_CD = text[: target_BP.shape[1]], text[target_BP.shape[1] :]
-    relevance = relevancy_loss(image_BD, phrases_PD, canonical_CD, target_BP)
-    contrast = softmax_loss(image_BD, phrases_PD, target_BP)
+    loss, report = batch_losses(tower, phrase_vectors, batch, stats)
     optimiser.zero_grad(set_to_none=True)
-    (relevance + 0.5 * contrast).backward()
-    torch.nn.utils.clip_grad_norm_(visual.parameters(), 1.0)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
     optimiser.step()
-    clear = target_BP.amax(dim=1) >= 1.0
-    best = (image_BD @ phrases_PD.T).argmax(dim=1, keepdim=True)
-    right = target_BP.gather(1, best)[clear] > 0.5
-    return {
-        "relevancy": relevance.item(),
-        "softmax": contrast.item(),
-        "top1": right.float().mean().item(),
-    }
+    return report
 
 
 @torch.no_grad()

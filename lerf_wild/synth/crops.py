@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from lerf_wild.synth.taxonomy import with_synonyms
-from lerf_wild.synth.terrain import FIRST_INSTANCE_ID, STUFF
+from lerf_wild.synth.terrain import FIRST_INSTANCE_ID, STUFF, WATER_ID
 
-CROP_PX = 64
+CROP_PX = 96
 TILE_RATIO = (0.05, 0.6)
 """Tile side over image height: the pyramid's range, and a little beyond it."""
 GRID = 24
@@ -91,36 +91,55 @@ def cut(view: LabelledView, tiles_B3: NDArray[np.float32]) -> tuple[Tensor, NDAr
     return torch.cat(crops), np.stack(ids)
 
 
-def targets(ids_BGG: NDArray[np.uint8], table_256P: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How true each phrase is of each crop, (B, P) in 0-1."""
-    steps = (np.arange(GRID) + 0.5) / GRID - 0.5
-    weight = np.exp(-(steps[:, None] ** 2 + steps[None, :] ** 2) / (2 * MIDDLE_SIGMA**2))
-    weight = (weight / weight.sum()).reshape(-1)
-    flat = ids_BGG.reshape(len(ids_BGG), -1)
-    cover = np.zeros((len(flat), 256), np.float32)
-    for row, ids in enumerate(flat):
-        cover[row] = np.bincount(ids, weights=weight, minlength=256)
-    things = cover.copy()
-    things[:, :FIRST_INSTANCE_ID] = 0.0
-    things[:, 1] = cover[:, 1]
-    stuff = cover - things
-    return np.maximum(
-        _ramp(things @ table_256P, *THING_COVER), _ramp(stuff @ table_256P, *STUFF_COVER)
+def mirror(
+    crops_B3SS: Tensor, ids_BGG: NDArray[np.uint8], rng: np.random.Generator
+) -> tuple[Tensor, NDArray[np.uint8]]:
+    """Turns half of the crops and their ids left to right."""
+    turned_B = rng.random(len(ids_BGG)) < 0.5
+    crops = torch.where(
+        torch.from_numpy(turned_B)[:, None, None, None], crops_B3SS.flip(-1), crops_B3SS
     )
+    return crops, np.where(turned_B[:, None, None], ids_BGG[:, :, ::-1], ids_BGG)
+
+
+def targets(
+    ids_BGG: NDArray[np.uint8], table_256P: NDArray[np.float32], places: int, sigma: float
+) -> NDArray[np.float32]:
+    """How true each phrase is of the places of each crop: (B, places * places, P) in 0-1.
+
+    A place is the middle of one of places x places cells, row by row; what counts there are the ids
+    around it, weighted by a Gaussian of ``sigma`` crop sides. One place is the crop as a whole.
+    """
+    ids_K, flat = np.unique(ids_BGG, return_inverse=True)
+    shown = np.eye(len(ids_K), dtype=np.float32)[flat.reshape(len(ids_BGG), -1)]
+    cover_BNK = place_weights(places, sigma) @ shown
+    is_thing_K = (ids_K >= FIRST_INSTANCE_ID) | (ids_K == WATER_ID)
+    table_KP = table_256P[ids_K]
+    things = cover_BNK @ (table_KP * is_thing_K[:, None])
+    stuff = cover_BNK @ (table_KP * ~is_thing_K[:, None])
+    return np.maximum(_ramp(things, *THING_COVER), _ramp(stuff, *STUFF_COVER))
+
+
+def place_weights(places: int, sigma: float) -> NDArray[np.float32]:
+    """Weights (places * places, GRID * GRID) of a crop's raster for each place; rows sum to one."""
+    cells_G = (np.arange(GRID) + 0.5) / GRID
+    middles_N = (np.arange(places) + 0.5) / places
+    line_NG = np.exp(-((cells_G - middles_N[:, None]) ** 2) / (2 * sigma**2))
+    line_NG /= line_NG.sum(axis=1, keepdims=True)
+    return np.kron(line_NG, line_NG).astype(np.float32)
 
 
 def augment(crops_B3SS: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror, blur, and change light and colour, each crop for itself."""
+    """Blur, and change light and colour, each crop for itself."""
     count = len(crops_B3SS)
 
     def draw(low: float, high: float) -> Tensor:
         return torch.rand(count, 1, 1, 1, generator=generator) * (high - low) + low
 
-    mirrored = draw(0, 1) < 0.5
-    crops = torch.where(mirrored, crops_B3SS.flip(-1), crops_B3SS)
-    soft = functional.avg_pool2d(functional.pad(crops, (2, 2, 2, 2), mode="replicate"), 5, 1)
+    padded = functional.pad(crops_B3SS, (2, 2, 2, 2), mode="replicate")
+    soft = functional.avg_pool2d(padded, 5, 1)
     blur = draw(-1.0, 1.0).clamp(min=0.0)
-    crops = crops + blur * (soft - crops)
+    crops = crops_B3SS + blur * (soft - crops_B3SS)
     grey = crops.mean(dim=1, keepdim=True)
     crops = grey + (crops - grey) * draw(0.65, 1.35)
     tint = 1.0 + 0.12 * (torch.rand(count, 3, 1, 1, generator=generator) - 0.5)

@@ -58,7 +58,7 @@ def test_loads_from_a_folder(wild_clip_folder):
     encoder = wild_clip.load_wild_clip(folder=wild_clip_folder)
     assert isinstance(encoder, ImageTextEncoder)
     assert encoder.identity.startswith("wild-clip@")
-    assert (encoder.dim, encoder.image_size) == (128, 64)
+    assert (encoder.dim, encoder.image_size) == (128, 96)
     images = encoder.encode_images(torch.rand(3, 3, 20, 30))
     texts = encoder.encode_text(["red fox", "oak"])
     assert images.shape == (3, 128)
