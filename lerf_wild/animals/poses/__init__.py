@@ -1,0 +1,1 @@
+"""Poses of quadrupeds: joint limits, gaits, postures, and a library to draw from."""
