@@ -18,7 +18,7 @@ from typing import Any
 
 from lerf_wild.errors import ModelFileError
 
-MAX_OPERATIONS = 100_000
+MAX_OPERATIONS = 30_000
 _MARK = object()
 # What Python 2's repr() writes; one character a step, so that no input makes it backtrack.
 _ESCAPED = re.compile(rb"(?:[^\\]|\\(?:x[0-9a-fA-F]{2}|[\\'\"nrtabfv]))*", re.DOTALL)

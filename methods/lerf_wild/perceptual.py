@@ -7,6 +7,7 @@ network no model could be made.
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import warnings
 from collections.abc import Iterator
@@ -43,7 +44,8 @@ class LazyPerceptualMetric(nn.Module):
         previous = socket.getdefaulttimeout()
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
         try:
-            with warnings.catch_warnings():
+            # torch.hub writes a line and a bar of its own into whatever is being shown.
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
                 return _REAL_METRIC(*args, **kwargs)
         # Offline it is a URLError, behind a proxy an HTTPError, on a bad file a RuntimeError.

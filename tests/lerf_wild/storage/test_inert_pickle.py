@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
 import struct
 import sys
-import time
 import types
 
 import numpy as np
@@ -16,8 +16,20 @@ import scipy.sparse
 
 from lerf_wild.animals.smal_pickle import arrays_of_pickle
 from lerf_wild.errors import LerfWildError, ModelFileError
+from lerf_wild.storage.inert_pickle import MAX_OPERATIONS
 
 SMALL = 30
+
+
+@contextlib.contextmanager
+def calls_counted():
+    """Counts calls of functions, Python's and C's: work that no busy machine changes."""
+    calls = []
+    sys.setprofile(lambda frame, event, argument: calls.append(None) if "call" in event else None)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
 
 
 class OldStyle(pickle._Pickler):
@@ -206,17 +218,17 @@ def mutated(data, rng):
 def test_ten_thousand_mutants_raise_nothing_foreign(chumpy):
     rng = np.random.default_rng(0)
     files = list(tiny_files(chumpy))
-    worst, refused = 0.0, 0
+    most_calls, refused = 0, 0
     for number in range(10_000):
         data = mutated(files[number % len(files)], rng)
-        start = time.thread_time()
-        try:
-            arrays_of_pickle(data, "model.pkl")
-        except LerfWildError:
-            refused += 1
-        worst = max(worst, time.thread_time() - start)
+        with calls_counted() as calls:
+            try:
+                arrays_of_pickle(data, "model.pkl")
+            except LerfWildError:
+                refused += 1
+        most_calls = max(most_calls, len(calls))
     assert refused > 1_000
-    assert worst < 0.1
+    assert most_calls < 20_000
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -242,7 +254,6 @@ def test_every_cut_is_refused(chumpy, index):
     ],
 )
 def test_bombs_are_cheap(bomb):
-    start = time.thread_time()
-    with pytest.raises(ModelFileError):
+    with calls_counted() as calls, pytest.raises(ModelFileError):
         arrays_of_pickle(bomb, "model.pkl")
-    assert time.thread_time() - start < 0.5
+    assert len(calls) < 20 * MAX_OPERATIONS
