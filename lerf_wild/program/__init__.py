@@ -1,1 +1,1 @@
-"""Scene programs: one photo as a short text of settings and objects that can be drawn and edited."""
+"""Scene programs: one photo as a short text of settings and objects that can be edited."""
