@@ -45,6 +45,8 @@ class Body:
     paint: Painter | None = None
     """Optional function of hit points that gives albedo and object ids instead of the vertex
     colours."""
+    normals_V3: Floats | None = None
+    """Unit vertex normals where they are known already; computed from the faces otherwise."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,7 @@ class RayScene:
             [b.faces_F3 + start for b, start in zip(self.bodies, offsets, strict=False)]
         ).astype(np.int32)
         self._albedo = np.concatenate([b.albedo_V3 for b in self.bodies]).astype(np.float32)
-        self._normals = np.concatenate(
-            [vertex_normals(b.vertices_V3, b.faces_F3) for b in self.bodies]
-        )
+        self._normals = np.concatenate([_normals_of(body) for body in self.bodies])
         self._face_body = np.repeat(
             np.arange(len(self.bodies)), [len(body.faces_F3) for body in self.bodies]
         )
@@ -123,7 +123,14 @@ class RayScene:
         self, origins_N3: Floats, directions_N3: Floats, sun_N3: Floats, bounces: int = 1
     ) -> Floats:
         """Linear colour seen along each ray; ``sun_N3`` are the (jittered) sun directions."""
-        hits = self.trace(origins_N3, directions_N3)
+        return self.shade_hits(
+            self.trace(origins_N3, directions_N3), directions_N3, sun_N3, bounces
+        )
+
+    def shade_hits(
+        self, hits: Hits, directions_N3: Floats, sun_N3: Floats, bounces: int = 1
+    ) -> Floats:
+        """Linear colour of hits that are known already, shape (N, 3)."""
         normals = _facing(hits.normals_N3, directions_N3)
         colour = hits.albedo_N3 * (
             ambient(self.light, normals) + self._sunlight(hits, normals, sun_N3)
@@ -182,7 +189,7 @@ def render(scene: RayScene, camera: Camera, samples: int = 2, seed: int = 0) -> 
     steps = (np.arange(samples, dtype=np.float32) + 0.5) / samples
     offsets = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     origins, directions = pixel_rays(camera, offsets)
-    sun = _jittered_sun(scene.light, len(directions), seed)
+    sun = jittered_sun(scene.light, len(directions), seed)
     colour = scene.shade(origins, directions, sun)
     rgb = colour.reshape(len(offsets), camera.height, camera.width, 3).mean(axis=0)
     depth_m, instances = depth_and_instances(scene, camera)
@@ -223,7 +230,14 @@ def vertex_normals(vertices_V3: Floats, faces_F3: NDArray[np.int32]) -> Floats:
     return _unit(total.astype(np.float32))
 
 
-def _jittered_sun(light: Light, count: int, seed: int) -> Floats:
+def _normals_of(body: Body) -> Floats:
+    if body.normals_V3 is not None:
+        return body.normals_V3
+    return vertex_normals(body.vertices_V3, body.faces_F3)
+
+
+def jittered_sun(light: Light, count: int, seed: int) -> Floats:
+    """Unit vectors towards points of the sun's disc, shape (count, 3)."""
     generator = np.random.default_rng(seed)
     spread = generator.uniform(-1.0, 1.0, (count, 3)).astype(np.float32) * light.sun_radius_rad
     return _unit(light.sun_direction_3 + spread)

@@ -152,7 +152,7 @@ def make_terrain(rng: np.random.Generator, biome: str | None = None) -> Terrain:
     hills = make_waves(rng, 18.0, 60.0, 10)
     bump_m = float(rng.uniform(0.05, 0.11))
     pond = _make_pond(rng, bumps, bump_m) if rng.random() < 0.5 else None
-    albedo, material = _paint_square(rng, *BIOMES[biome])
+    albedo, material = paint_square(rng, *BIOMES[biome])
     hill_m = float(rng.uniform(1.0, 4.0))
     return Terrain(bumps, hills, bump_m, hill_m, pond, albedo, material, biome)
 
@@ -197,9 +197,10 @@ def _make_pond(rng: np.random.Generator, bumps: Waves, bump_m: float) -> Pond:
     return Pond(centre, float(rng.uniform(0.9, 1.4)), 0.75, level)
 
 
-def _paint_square(
+def paint_square(
     rng: np.random.Generator, main: int, second: int, share: float
 ) -> tuple[Floats, NDArray[np.int32]]:
+    """Paint (T, T, 3) in linear albedo and material ids (T, T) of two mixed materials."""
     axis = (np.arange(TEXELS, dtype=np.float32) + 0.5) * (2 * PAINTED_HALF_M / TEXELS)
     xy = np.stack(np.meshgrid(axis - PAINTED_HALF_M, axis - PAINTED_HALF_M), axis=-1).reshape(-1, 2)
     patches = make_waves(rng, 2.5, 8.0, 10)(xy).reshape(TEXELS, TEXELS)
