@@ -122,7 +122,7 @@ class Widgets:
                 0.95,
                 0.01,
                 defaults.threshold,
-                hint="Places are coloured above this relevancy; at 0.5 a phrase beats all others",
+                hint="Places of a higher relevancy are coloured; 0.5 is as good as chance",
             )
             on_user(self.threshold, lambda event: act.change(threshold=self.threshold.value))
             self.opacity = self.gui.add_slider(

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from lerf_wild.errors import QueryError
 from lerf_wild.language.phrases import CANONICAL_PHRASES, MAX_PHRASES, clean_phrases, split_phrases
-from lerf_wild.language.thresholds import MASK_RELEVANCY
+from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 from lerf_wild.live.colours import Colour, next_colour
 
 Mode = Literal["overlay", "heat map", "points", "picture"]
@@ -41,7 +41,7 @@ class PanelState:
     phrases: tuple[Phrase, ...] = ()
     canonical: tuple[str, ...] = CANONICAL_PHRASES
     mode: Mode = "overlay"
-    threshold: float = MASK_RELEVANCY
+    threshold: float = EXISTENCE_RELEVANCY
     """Relevancy from which on a place is coloured."""
     opacity: float = 0.7
     """Of the colours over the picture, 0 to 1."""
