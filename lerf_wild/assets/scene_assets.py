@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lerf_wild.assets import catalogue
 from lerf_wild.assets.infinigen_pack import ENTRIES
 from lerf_wild.assets.mesh import Asset
+from lerf_wild.assets.recipes import STARTERS, grow_recipe
 from lerf_wild.errors import AssetError
 from lerf_wild.program.statements import KINDS
 from lerf_wild.render.light import to_linear
@@ -111,6 +112,20 @@ def individual_names(individuals: Sequence[int]) -> tuple[str, ...]:
     return tuple(grown)
 
 
+HELD_OUT = (
+    *("scarlet_ibis", "goose", "yellow_bird", "panther", "polar_bear", "arctic_fox"),
+    *("bay_horse", "black_sheep", "brown_cow", "rhododendron", "hazel", "autumn_shrub"),
+    *("limestone", "mossy_boulder", "basalt", "cherry_tree", "poplar", "snowy_pine"),
+)
+"""Starter assets that the bundled reader has never seen, three of each kind: other individuals in
+coats of their own, and four species of which it has seen nothing."""
+
+
+def starter_names(held_out: bool = False) -> tuple[str, ...]:
+    """Starter assets that training uses, or those it never does."""
+    return tuple(name for name in STARTERS if (name in HELD_OUT) == held_out)
+
+
 def pack_names() -> tuple[str, ...]:
     """Names of the finished individuals that belong to a kind."""
     return tuple(name for name in ENTRIES if kind_of(name) is not None)
@@ -118,11 +133,15 @@ def pack_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=512)
 def load_individual(name: str) -> SceneAsset:
-    """Grow "species.number", or load an individual of the pack; the same name, the same mesh.
+    """Grow an asset of the starter library, or "species.number", or load an individual of the pack.
+
+    The same name gives the same mesh.
 
     Raises:
         AssetError: for a species that is unknown or has no kind.
     """
+    if name in STARTERS:
+        return scene_asset(grow_recipe(STARTERS[name]), STARTERS[name].kind, name)
     species, _, number = name.partition(".")
     kind = kind_of(species)
     if kind is None:
