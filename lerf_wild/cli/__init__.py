@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("lerf_wild.cli.render:render", "pictures or video with the relevancy laid over"),
     "view": ("lerf_wild.cli.view:view", "the viewer, on loopback"),
     "bake": ("lerf_wild.cli.bake:bake", "a small file that answers with numpy alone"),
+    "synth raw": ("lerf_wild.cli.synth_raw:synth_raw", "pictures with scene programs as shards"),
     "synth primitives": (
         "lerf_wild.cli.synth_primitives:synth_primitives",
         "scenes of spheres, cubes, cylinders as shards",

@@ -165,13 +165,13 @@ def shoot(
     A view that shows nothing, or something that is neither clearly visible nor clearly hidden, is
     drawn anew; after ``tries`` draws the scene yields fewer views.
     """
-    tracer = _tracer(scene)
+    rays = tracer(scene)
     shots = []
     for _ in range(count):
         for _ in range(tries):
             view = draw_view(rng, spec)
-            if _is_clear(tracer, scene, view, spec):
-                shots.append(_shoot_one(tracer, scene, view, spec, int(rng.integers(2**31))))
+            if _is_clear(rays, scene, view, spec):
+                shots.append(_shoot_one(rays, scene, view, spec, int(rng.integers(2**31))))
                 break
     return shots
 
@@ -220,7 +220,8 @@ def settings_of(scene: Scene, view: View, spec: SceneSpec) -> Settings:
     )
 
 
-def _tracer(scene: Scene) -> RayScene:
+def tracer(scene: Scene) -> RayScene:
+    """The scene's bodies, ground and light, ready to be traced."""
     ground = ground_body(scene.ground, 0.0, np.zeros(2, np.float32), scene.ground_shift_2)
     return RayScene([ground, *scene.bodies()], light_of(scene.settings))
 
