@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_pipes_carry_what_their_twigs_need():
     radii = radii_of(parents, 0.1, 2.0)
     np.testing.assert_allclose(radii**2, 0.01 * np.array([3, 2, 1, 1, 1]))
     lines = limbs_of(parents, radii)
-    steps = sorted(step for line in lines for step in zip(line, line[1:]))
+    steps = sorted(step for line in lines for step in pairwise(line))
     assert steps == [(0, 1), (0, 4), (1, 2), (1, 3)]
 
 
