@@ -1,0 +1,185 @@
+"""The library: starters, added assets, their files, and the index that finds them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from lerf_wild.assets.asset_files import Description, checked_name, mesh_key, read_asset
+from lerf_wild.assets.library import Library, open_library, starter_library
+from lerf_wild.assets.mesh import Asset, recoloured, scaled
+from lerf_wild.assets.recipes import STARTERS
+from lerf_wild.assets.template_index import build_index
+from lerf_wild.assets.templates import TemplateSpec, render_template, render_templates
+from lerf_wild.errors import AssetError
+
+_SPEC = importlib.util.spec_from_file_location("stand_in", Path(__file__).with_name("stand_in.py"))
+stand_in = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(stand_in)
+
+FEW = TemplateSpec(yaws=8, samples=1)
+NAMES = ("grey_rock", "red_rock", "cactus")
+DESCRIPTION = Description("rock", "rock", ("odd rock",), "CC0-1.0", {"source": "a test"})
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("LERF_WILD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LERF_WILD_ASSETS", str(tmp_path / "assets"))
+
+
+@pytest.fixture
+def few() -> Library:
+    return starter_library().only(NAMES)
+
+
+def odd_rock() -> Asset:
+    rock = starter_library().mesh("red_rock")
+    return replace(recoloured(rock, (0.2, 0.5, 2.0)), name="odd_rock")
+
+
+def test_the_starters_are_complete():
+    library = starter_library()
+    assert library.names == tuple(STARTERS) and len(library) >= 48
+    assert len({entry.key for entry in library}) == len(library)
+    for entry in library:
+        assert entry.phrases and entry.licence and entry.provenance["source"]
+        assert 0.1 < entry.height_m < 9.0
+
+
+@pytest.mark.parametrize("name", ["arctic_fox", "agave", "maple"])
+def test_the_table_knows_the_heights(name):
+    grown, again = starter_library().mesh(name), starter_library().mesh(name)
+    assert grown.height_m == pytest.approx(starter_library().entry(name).height_m, abs=1e-3)
+    assert grown is again and grown.kind == STARTERS[name].kind
+
+
+def test_a_starter_is_read_back_from_the_cache_as_it_was_grown():
+    from lerf_wild.assets import library
+
+    library._grown.cache_clear()
+    grown = starter_library().mesh("pale_boulder")
+    library._grown.cache_clear()
+    kept = starter_library().mesh("pale_boulder")
+    assert kept is not grown and mesh_key(kept) == mesh_key(grown)
+    assert (kept.phrases, kept.kind) == (grown.phrases, grown.kind)
+
+
+def test_added_assets_are_there_for_the_next_process(few):
+    library = open_library().add(odd_rock(), DESCRIPTION)
+    entry = open_library().entry("odd_rock")
+    assert entry == library.entry("odd_rock")
+    assert (entry.kind, entry.licence, entry.phrases) == ("rock", "CC0-1.0", ("odd rock",))
+    assert mesh_key(open_library().mesh("odd_rock")) == mesh_key(odd_rock()) == entry.key
+    with pytest.raises(AssetError, match="--overwrite"):
+        library.add(odd_rock(), DESCRIPTION)
+    taller = scaled(odd_rock(), 2.0)
+    assert library.add(taller, DESCRIPTION, overwrite=True).entry("odd_rock").height_m == 2.0
+    with pytest.raises(AssetError, match="already"):
+        library.add(replace(odd_rock(), name="red_fox"), DESCRIPTION, overwrite=True)
+    with pytest.raises(AssetError, match="folder"):
+        few.add(odd_rock(), DESCRIPTION)
+
+
+@pytest.mark.parametrize("name", ["", "../a", "a/b", "A", "a..b", "a" * 65, ".a", "a\n", "a."])
+def test_names_can_never_be_paths(name):
+    with pytest.raises(AssetError, match="name"):
+        checked_name(name)
+
+
+def test_damaged_files_are_listed_and_never_loaded(tmp_path):
+    library = open_library().add(odd_rock(), DESCRIPTION)
+    path = library.entry("odd_rock").path
+    whole = path.read_bytes()
+    for end in range(0, len(whole) - 1, len(whole) // 13):
+        path.write_bytes(whole[:end])
+        reopened = open_library(starters=False)
+        assert len(reopened) == 0 and "odd_rock" in reopened.damaged[0]
+    path.write_bytes(whole)
+    arrays = load_file(path)
+    arrays["faces"] = arrays["faces"] + 10**6
+    save_file(arrays, path, {"asset": _header(whole)})
+    with pytest.raises(AssetError, match="out of range"):
+        read_asset(path)
+    save_file({"vertices": np.zeros((3, 2), np.float32)}, path, {"asset": _header(whole)})
+    with pytest.raises(AssetError, match="odd_rock"):
+        read_asset(path)
+
+
+def _header(data: bytes) -> str:
+    size = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + size])["__metadata__"]["asset"]
+
+
+def test_parts_of_the_library_keep_its_order(few):
+    assert few.names == tuple(name for name in STARTERS if name in NAMES)
+    assert starter_library().of_kind("tree").only(["maple", "red_fox"]).names == ("maple",)
+    with pytest.raises(AssetError, match="unicorn"):
+        few.mesh("unicorn")
+
+
+def test_templates_turn_the_asset(few):
+    fox = starter_library().mesh("red_fox")
+    pictures = render_templates(fox, 32, FEW)
+    assert pictures.shape == (8, 32, 32, 3) and pictures.dtype == np.uint8
+    np.testing.assert_array_equal(pictures[2], render_template(fox, np.pi / 2, 32, FEW))
+    widths = [orange_columns(picture) for picture in pictures]
+    assert widths[0] > 1.5 * widths[2] and widths[4] > 1.5 * widths[6]
+    # At yaw 0 the nose points to the right: the dark feet and the bushy tail tell the ends apart.
+    dark = render_template(fox, 0.0, 96)[:, :, 0] < 40
+    assert dark.any()
+
+
+def orange_columns(picture: np.ndarray) -> int:
+    red, blue = picture[:, :, 0].astype(int), picture[:, :, 2].astype(int)
+    return int(((red - blue) > 60).any(axis=0).sum())
+
+
+def test_an_index_renders_what_is_new_alone(few, tmp_path):
+    encoder, seen = stand_in.CoarseEncoder(), []
+
+    def note(entry, is_new):
+        seen.append((entry.name, is_new))
+
+    index = build_index(few, encoder, FEW, note)
+    assert index.templates_ATD.shape == (3, 8, encoder.dim)
+    assert seen == [(name, True) for name in few.names] and encoder.encoded == 24
+    seen.clear()
+    again = build_index(few, encoder, FEW, note)
+    torch.testing.assert_close(again.templates_ATD, index.templates_ATD)
+    assert encoder.encoded == 24 and not any(is_new for _, is_new in seen)
+    grown = open_library(starters=False).add(odd_rock(), DESCRIPTION)
+    joined = replace(few, entries={**few.entries, **grown.entries})
+    seen.clear()
+    build_index(joined, encoder, FEW, note)
+    assert [name for name, is_new in seen if is_new] == ["odd_rock"]
+
+
+def test_a_new_asset_is_found_at_once(few):
+    encoder = stand_in.CoarseEncoder()
+    grown = open_library(starters=False).add(odd_rock(), DESCRIPTION)
+    joined = replace(few, entries={**few.entries, **grown.entries})
+    index = build_index(joined, encoder, FEW)
+    view = render_template(odd_rock(), np.pi / 2, encoder.image_size, FEW)
+    query = encoder.encode_images(torch.from_numpy(view).permute(2, 0, 1)[None].float() / 255)
+    answer = index.search(query, k=2)[0]
+    assert (answer.best.name, answer.best.yaw_deg) == ("odd_rock", 90.0)
+    assert answer.margin > 0 and answer.is_known
+    gated = index.search(query, kinds=("shrub",))[0]
+    assert {match.kind for match in gated.matches} == {"shrub"}
+    row = index.embedding("odd_rock", np.pi / 2 + 2 * np.pi)
+    torch.testing.assert_close(row, query[0], atol=2e-3, rtol=0)
+    with pytest.raises(AssetError, match="unicorn"):
+        index.embedding("unicorn", 0.0)
+
+
+def test_an_empty_library_can_not_be_indexed():
+    with pytest.raises(AssetError, match="empty"):
+        build_index(open_library(starters=False), stand_in.CoarseEncoder())
