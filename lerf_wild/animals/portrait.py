@@ -44,20 +44,29 @@ class View:
 
 
 def portrait(
-    points_N3: Floats, faces_F3: NDArray[np.integer], colours_N3: Floats, view: View | None = None
+    points_N3: Floats,
+    faces_F3: NDArray[np.integer],
+    colours_N3: Floats,
+    view: View | None = None,
+    bounds: tuple[Floats, Floats] | None = None,
 ) -> NDArray[np.uint8]:
-    """Picture (H, W, 3) of one animal, standing on its lowest point.
+    """Picture (H, W, 3) of one animal, on ground as high as the lowest point of its bounds.
 
     Args:
         points_N3: Skin.
         faces_F3: Its triangles.
         colours_N3: sRGB 0-255.
         view: Where from.
+        bounds: Lowest and highest corner of what has to fit, for pictures of one camera; by
+            default the animal's own.
     """
     view = View() if view is None else view
-    low = float(points_N3[:, 2].min())
-    centre = 0.5 * (points_N3.min(0) + points_N3.max(0))
-    camera = _camera(points_N3, centre, view)
+    first, last = (points_N3.min(0), points_N3.max(0)) if bounds is None else bounds
+    low = float(first[2])
+    centre = 0.5 * (first + last)
+    corners = np.array([first, last])
+    box = np.stack(np.meshgrid(*corners.T), -1).reshape(-1, 3)
+    camera = _camera(points_N3 if bounds is None else box, centre, view)
     reach = 60.0 * float(np.ptp(points_N3, axis=0).max())
     animal = Body(
         points_N3.astype(np.float32),

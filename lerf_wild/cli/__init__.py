@@ -34,6 +34,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "air infer": ("lerf_wild.cli.air:air_infer", "recover the primitives in images"),
     "air eval": ("lerf_wild.cli.air:air_eval", "count, type, position and rotation figures"),
+    "animal show": (
+        "lerf_wild.cli.animal:animal_show",
+        "an animal from words: GLB, mesh, picture",
+    ),
+    "animal convert": (
+        "lerf_wild.cli.animal:animal_convert",
+        "a SMAL-family pickle as a body file, read safely",
+    ),
+    "animal eval": ("lerf_wild.cli.animal_eval:animal_eval", "PCK, S- and PA- errors of answers"),
+    "raw reconstruct": ("lerf_wild.cli.raw:raw_reconstruct", "photos to scene programs"),
+    "raw render": ("lerf_wild.cli.raw:raw_render", "a scene program as picture, GLB or USD"),
+    "raw eval": ("lerf_wild.cli.raw:raw_eval", "figures of the program reader"),
+    "synth genzoo": (
+        "lerf_wild.cli.synth_genzoo:synth_genzoo",
+        "pictures of animals with exact pose and shape",
+    ),
     "doctor": ("lerf_wild.cli.doctor:doctor", "what is installed, what is missing, how to get it"),
 }
 """Command words -> ("module:function", what it does in a few words)."""
