@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerf_wild.assets.mesh import Asset
+from lerf_wild.assets.noise import fractal, make_lattice
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,20 @@ def painted(asset: Asset, coat: Coat) -> Asset:
     pattern = (bright / np.median(bright[share > 0.5 * share.max()])) ** coat.contrast
     new = pattern[:, None] * np.float32(coat.colour)
     colours = old + share[:, None] * (new - old)
+    return replace(asset, colours_V3=np.clip(colours + 0.5, 0, 255).astype(np.uint8))
+
+
+def striped(
+    asset: Asset, colour: tuple[int, int, int], rng: np.random.Generator, count: float = 13.0
+) -> Asset:
+    """The asset with ragged dark stripes round its length; ``count`` fit between nose and tail."""
+    points = asset.vertices_V3 / np.ptp(asset.vertices_V3[:, 0])
+    lattice = make_lattice(rng)
+    wobble = 0.5 * fractal(lattice, points, 5.0, 2) + 0.6 * points[:, 2]
+    wave = np.cos(2 * np.pi * (count * points[:, 0] + wobble))
+    gaps = 0.25 + 0.9 * np.maximum(fractal(lattice, points, 9.0, 2), 0.0)
+    share = 0.92 * np.clip((wave - gaps) / 0.25, 0.0, 1.0)[:, None]
+    colours = asset.colours_V3 + share * (np.float32(colour) - asset.colours_V3)
     return replace(asset, colours_V3=np.clip(colours + 0.5, 0, 255).astype(np.uint8))
 
 

@@ -17,7 +17,7 @@ from lerf_wild.assets import catalogue
 from lerf_wild.assets.habits import HABITS, grow_species
 from lerf_wild.assets.infinigen_pack import ENTRIES
 from lerf_wild.assets.mesh import Asset, scaled
-from lerf_wild.assets.painting import Coat, painted
+from lerf_wild.assets.painting import Coat, painted, striped
 
 VERSION = 1
 
@@ -37,6 +37,8 @@ class Recipe:
     height_m: float | None = None
     """Height to which it is scaled, where the source's own does not fit."""
     seed: int = 0
+    stripes: tuple[int, int, int] | None = None
+    """sRGB colour of stripes round the body, painted last."""
 
     @property
     def licence(self) -> str:
@@ -46,10 +48,10 @@ class Recipe:
     def described(self) -> dict[str, object]:
         """Everything that the mesh depends on, as plain data."""
         content = asdict(self)
-        return {
-            "version": VERSION,
-            **{key: content[key] for key in ("source", "coat", "height_m", "seed")},
-        }
+        described = {key: content[key] for key in ("source", "coat", "height_m", "seed")}
+        if self.stripes is not None:
+            described["stripes"] = self.stripes
+        return {"version": VERSION, **described}
 
 
 def grow_recipe(recipe: Recipe) -> Asset:
@@ -63,6 +65,8 @@ def grow_recipe(recipe: Recipe) -> Asset:
     asset = grow(recipe.source, rng)
     if recipe.coat is not None:
         asset = painted(asset, recipe.coat)
+    if recipe.stripes is not None:
+        asset = striped(asset, recipe.stripes, rng)
     if recipe.height_m is not None:
         asset = scaled(asset, recipe.height_m)
     phrases = recipe.phrases or asset.phrases
@@ -126,6 +130,8 @@ def _carnivores() -> list[Recipe]:
               coat=Coat((34, 33, 37), contrast=0.6), seed=1),
         beast("tawny_lion", "lion", "leopard", "lioness, big cat",
               coat=Coat((196, 152, 92), contrast=0.18), height_m=0.95, seed=2),
+        beast("tiger", "tiger", "leopard", "striped cat, big cat", height_m=1.0, seed=3,
+              coat=Coat((218, 128, 44), contrast=0.12), stripes=(30, 24, 22)),
         beast("orange_carnivore", "orange carnivore", "carnivore_1"),
         beast("spotted_carnivore", "spotted carnivore", "carnivore_5"),
         beast("dark_carnivore", "dark brown carnivore", "carnivore_8"),

@@ -37,7 +37,7 @@ class TemplateSpec:
     """Rays along each side of a pixel."""
     ground: tuple[int, int, int] = (122, 128, 92)
     """sRGB colour of the ground."""
-    version: int = 1
+    version: int = 2
 
     def described(self, size: int) -> dict[str, object]:
         """Everything that the pictures depend on besides the mesh, as plain data."""
@@ -76,18 +76,24 @@ def _view(
 ) -> NDArray[np.uint8]:
     # The camera goes round the asset instead of the asset turning, so that the tree of triangles is
     # built once; the sun goes with the camera.
+    scene.light = _light(-np.pi / 2 - yaw_rad)
+    return render(scene, _camera(asset, yaw_rad, size, spec), spec.samples).rgb
+
+
+def _camera(asset: Asset, yaw_rad: float, size: int, spec: TemplateSpec) -> Camera:
     bearing = -np.pi / 2 - yaw_rad
-    scene.light = _light(bearing)
     half = np.radians(spec.field_of_view_deg) / 2
     middle = np.array([0.0, 0.0, 0.5 * asset.height_m])
-    across = asset.vertices_V3 @ np.float32([-np.sin(bearing), np.cos(bearing), 0.0])
-    radius = max(float(np.abs(across).max()), 0.5 * asset.height_m)
-    distance = radius / (spec.fill * np.tan(half)) + 0.5 * _radius(asset)
+    towards = np.array([np.cos(bearing), np.sin(bearing)], np.float32)
+    nearer = asset.vertices_V3[:, :2] @ towards
+    across = np.abs(asset.vertices_V3[:, :2] @ np.float32([-towards[1], towards[0]]))
+    reach = np.maximum(across, np.abs(asset.vertices_V3[:, 2] - 0.5 * asset.height_m))
+    # Far enough that every vertex, also one that is nearer than the middle, stays in the picture.
+    distance = float((nearer + reach / (spec.fill * np.tan(half))).max())
     elevation = np.radians(spec.elevation_deg)
     out = np.array([np.cos(bearing), np.sin(bearing)]) * np.cos(elevation)
     eye = middle + distance * np.array([*out, np.sin(elevation)])
-    camera = Camera(look_at(eye, middle), 0.5 * size / np.tan(half), size, size)
-    return render(scene, camera, spec.samples).rgb
+    return Camera(look_at(eye, middle), 0.5 * size / np.tan(half), size, size)
 
 
 def _radius(asset: Asset) -> float:

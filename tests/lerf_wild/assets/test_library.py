@@ -19,6 +19,7 @@ from lerf_wild.assets.recipes import STARTERS
 from lerf_wild.assets.template_index import build_index
 from lerf_wild.assets.templates import TemplateSpec, render_template, render_templates
 from lerf_wild.errors import AssetError
+from lerf_wild.render.raycast import depth_and_instances
 
 _SPEC = importlib.util.spec_from_file_location("stand_in", Path(__file__).with_name("stand_in.py"))
 stand_in = importlib.util.module_from_spec(_SPEC)
@@ -132,9 +133,23 @@ def test_templates_turn_the_asset(few):
     np.testing.assert_array_equal(pictures[2], render_template(fox, np.pi / 2, 32, FEW))
     widths = [orange_columns(picture) for picture in pictures]
     assert widths[0] > 1.5 * widths[2] and widths[4] > 1.5 * widths[6]
-    # At yaw 0 the nose points to the right: the dark feet and the bushy tail tell the ends apart.
-    dark = render_template(fox, 0.0, 96)[:, :, 0] < 40
-    assert dark.any()
+    # At yaw 0 the nose points to the right, so the white tip of the tail is on the left.
+    side = render_template(fox, 0.0, 96).astype(int)
+    white = ((side.min(axis=2) > 150) & (np.ptp(side, axis=2) < 40))[40:]
+    assert white[:, :24].sum() > white[:, -24:].sum()
+
+
+@pytest.mark.parametrize("name", ["tiger", "red_deer", "cactus"])
+@pytest.mark.parametrize("yaw", [0.0, np.pi / 2, 3.9])
+def test_the_whole_asset_is_in_the_picture(name, yaw):
+    from lerf_wild.assets import templates
+
+    asset = starter_library().mesh(name)
+    scene = templates._scene(asset, FEW)
+    seen = depth_and_instances(scene, templates._camera(asset, yaw, 64, FEW))[1] == 10
+    assert not (seen[0].any() or seen[-1].any() or seen[:, 0].any() or seen[:, -1].any())
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    assert max(np.ptp(rows), np.ptp(columns)) > 0.5 * 64
 
 
 def orange_columns(picture: np.ndarray) -> int:
