@@ -5,7 +5,8 @@ A sample has the parts ``jpg`` (sRGB), ``npz`` and ``json``, and, where they are
 where something is in front of it). Arrays have GenZoo's names: ``betas`` (K,), ``poses``
 (35, 3, 3), the root's in camera axes (x right, y down, z forward); ``transls`` (3,), model units,
 and ``fovs`` (radians, the whole field) of a perspective camera, or ``scales``, ``txs``, ``tys`` of
-a weak one; ``keypoints_2d`` (26, 3: x and y from -1 to 1, visibility 0, 1 or 2), ``keypoints_3d``.
+a weak one; ``keypoints_2d`` (26, 3: x and y from -1 to 1, visibility 0, 1 or 2), ``keypoints_3d``,
+``boxes`` (left, top, right, bottom of the whole animal) and ``seen`` (what share nothing hides).
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ class GenzooSample:
     rgb_HW3: NDArray[np.uint8]
     parameters: Parameters
     keypoints_P3: NDArray[np.float32]
+    box_4: NDArray[np.float32]
+    """Left, top, right, bottom of the whole animal, -1 to 1 across the picture."""
     about: Mapping[str, Any]
 
 
@@ -141,17 +144,19 @@ def decode(key: str, parts: Mapping[str, bytes]) -> GenzooSample:
         with np.load(io.BytesIO(parts["npz"]), allow_pickle=False) as arrays:  # noqa: TID251
             table = {name: arrays[name].astype(np.float32) for name in arrays.files}
         parameters = _parameters(table)
-        keypoints = table["keypoints_2d"]
+        keypoints, box = table["keypoints_2d"], table["boxes"]
     except KeyError as error:
         raise DatasetError(f"Sample {key}: part {error} is missing.") from None
     # numpy and zipfile raise these, and more, for data that is cut off or of another kind.
     except (UnidentifiedImageError, OSError, ValueError, TypeError, EOFError) as error:
         raise DatasetError(f"Sample {key}: not readable ({str(error)[:100]}).") from None
-    if keypoints.shape != (len(schema.KEYPOINT_NAMES), 3) or max(rgb.shape) > MAX_SIDE:
-        raise DatasetError(f"Sample {key}: keypoints {keypoints.shape}, picture {rgb.shape}.")
+    if keypoints.shape != (len(schema.KEYPOINT_NAMES), 3) or box.shape != (4,):
+        raise DatasetError(f"Sample {key}: keypoints {keypoints.shape}, box {box.shape}.")
+    if rgb.shape[0] != rgb.shape[1] or max(rgb.shape) > MAX_SIDE:
+        raise DatasetError(f"Sample {key}: a picture of {rgb.shape}; it must be square.")
     if not all(np.isfinite(array).all() for array in table.values()):
         raise DatasetError(f"Sample {key}: holds values that aren't finite.")
-    return GenzooSample(rgb, parameters, keypoints, about)
+    return GenzooSample(rgb, parameters, keypoints, box, about)
 
 
 def _parameters(table: Mapping[str, NDArray[np.float32]]) -> Parameters:
@@ -213,6 +218,8 @@ def _parts(
         "fovs": np.float32(parameters.fov_rad),
         "keypoints_2d": keypoint_table(points, parameters, signals, hidden),
         "keypoints_3d": points,
+        "boxes": _box(parameters.project(posed.vertices.numpy())),
+        "seen": np.float32(1.0 - hidden.sum() / max(int(signals.mask_HW.sum()), 1)),
     }
     if about["camera"] == "weak":
         arrays |= _weak_camera(parameters, posed.joints[0].numpy())
@@ -229,6 +236,10 @@ def _parts(
         pictures |= {"canny": signals.canny_HW, "mask": mask}
         parts |= {f"{n}.png": _encoded(p, "PNG", compress_level=1) for n, p in pictures.items()}
     return parts
+
+
+def _box(spots_V2: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.concatenate([spots_V2.min(axis=0), spots_V2.max(axis=0)])
 
 
 def _weak_camera(parameters: Parameters, root_3: NDArray[np.float32]) -> dict[str, np.float32]:
