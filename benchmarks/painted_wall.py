@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from unittest import mock
 
 import numpy as np
@@ -108,16 +109,18 @@ def train_on_wall(
     full_radiance_field: bool = False,
     language_steps: int = 150,
     laptop_language: bool = False,
+    device: str = "cpu",
+    implementation: Literal["torch", "tcnn"] = "torch",
 ) -> tuple[LerfWildModel, Cameras, RandomFeatures]:
     """Trains a full-size language field; returns the model, a training camera and the encoder."""
     _write_scene(folder / "wall", seed)
     encoder, patches = RandomFeatures(channels, seed), RandomFeatures(384, seed + 1)
-    config = _config(folder, full_radiance_field, laptop_language)
+    config = _config(folder, full_radiance_field, laptop_language, implementation)
     with (
         mock.patch.object(registry, "choose_encoder", lambda *_, **__: _Choice("wall", encoder)),
         mock.patch.object(dino, "choose_patch_encoder", lambda *_, **__: _Choice("wall", patches)),
     ):
-        pipeline = config.pipeline.setup(device="cpu", test_mode="val")
+        pipeline = config.pipeline.setup(device=device, test_mode="val")
     # Surfaces first, then what is on them: that gives solid surfaces in the fewest seconds.
     manager = pipeline.datamanager
     targets, manager.targets = manager.targets, None
@@ -150,11 +153,11 @@ def crop_query(encoder: RandomFeatures, picture: torch.Tensor, count: int, seed:
 
 
 def _config(
-    folder: Path, full_radiance_field: bool, laptop_language: bool
+    folder: Path, full_radiance_field: bool, laptop_language: bool, implementation: str
 ) -> LerfWildTrainerConfig:
     config = copy.deepcopy(lerf_wild.config)
     model = config.pipeline.model
-    model.implementation = "torch"
+    model.implementation = implementation
     model.camera_optimizer.mode = "off"
     # Smaller tables than a real capture's: the optimiser's pass over them would take minutes, and
     # the number of look-ups and of network evaluations, which is what is timed, is the same.

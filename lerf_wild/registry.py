@@ -19,6 +19,7 @@ METHODS = {
     "lerf_wild_tiny": ("lerf_wild.methods.lerf_wild.config", "lerf-wild-tiny"),
     "lerf_wild_lite": ("lerf_wild.methods.lerf_wild.config", "lerf-wild-lite"),
     "lerf_wild_big": ("lerf_wild.methods.lerf_wild.config", "lerf-wild-big"),
+    "lerf_wild_splat": ("lerf_wild.methods.lerf_wild_splat.config", "lerf-wild-splat"),
     "air": ("lerf_wild.methods.air.config", "air"),
 }
 """Attribute of this module -> (module that defines it under the same name, method name)."""

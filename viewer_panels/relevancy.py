@@ -84,6 +84,7 @@ class RelevancyPanel(ViewerControl):
         self._answer: LiveAnswer | None = None
         self._scene: tuple[Question, BakedAnswer] | None = None
         self._points: Any = None
+        self._awaited: tuple[str, Any] | None = None
         self._live = self._model.go_live()
         self._live.on_answer = self._answered
         machines = GuardedMachines(self._live, self._render_trouble)
@@ -181,6 +182,7 @@ class RelevancyPanel(ViewerControl):
             question = Question(query, look_of(wanted), self._sizes(wanted, found))
             self._model.ask(question)
             self._scene = None if found is None else (question, found)
+            self._keep_promise()
         self._rerender()
         self._show_points(wanted)
         self._teller.put(None)
@@ -261,13 +263,22 @@ class RelevancyPanel(ViewerControl):
         self._widgets.text.value = ""
 
     def _go_to_peak(self, text: str, client: Any) -> None:
-        self._jobs.put(lambda: self._look_at_peak(text, client))
+        self._awaited = (text, client)
+        if self._scene is None:
+            self._widgets.say("The camera goes there when the scene has been looked through.")
+        self._keep_promise()
 
-    def _look_at_peak(self, text: str, client: Any) -> None:
-        if self._scene is None or text not in self._scene[0].query.phrases:
-            self._widgets.say("The scene is still being looked through. Try again in a moment.")
+    def _keep_promise(self) -> None:
+        """Goes where the camera was asked to go, once the scene says where that is."""
+        scene, awaited = self._scene, self._awaited
+        if scene is None or awaited is None or awaited[0] not in scene[0].query.phrases:
             return
-        question, found = self._scene
+        self._awaited = None
+        self._widgets.say("")
+        self._jobs.put(lambda: self._look_at_peak(scene, *awaited))
+
+    def _look_at_peak(self, scene: tuple[Question, BakedAnswer], text: str, client: Any) -> None:
+        question, found = scene
         row = question.query.phrases.index(text)
         peak_3 = self._table.nerf_points()[found.peak_P[row]]
         size = float(found.size_P[row]) / self._run.length_per_nerf

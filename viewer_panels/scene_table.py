@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lerf_wild.baked.field import Answerer, BakedAnswer
+from lerf_wild.cli.bake import gaussian_cloud
 from lerf_wild.cli.runs import Run
 from lerf_wild.cli.sampling import sample_surface
 from lerf_wild.language.relevancy import Query
@@ -87,9 +88,7 @@ class SceneTable:
         self._made_at = time.monotonic()
         version = weights_version(self._run.model)
         with self._turns.turns() as let_others_in:
-            cameras = self._run.dataset("train").cameras
-            points = sample_surface(self._run.model, cameras, POINTS, on_view=let_others_in)
-            cloud = Cloud(points.positions_N3, points.normals_N3, points.colours_N3)
+            cloud = self._cloud(let_others_in)
             baked = bake(
                 self._run.model,
                 self._run,
@@ -101,6 +100,13 @@ class SceneTable:
             )
         self._answerer = Answerer(baked)
         self._version = version
+
+    def _cloud(self, let_others_in: Callable[[], None]) -> Cloud:
+        if hasattr(self._run.model, "surface"):
+            return gaussian_cloud(self._run, POINTS)
+        cameras = self._run.dataset("train").cameras
+        points = sample_surface(self._run.model, cameras, POINTS, on_view=let_others_in)
+        return Cloud(points.positions_N3, points.normals_N3, points.colours_N3, points.samples_NK4)
 
     def answer(self, query: Query, size: float | None) -> BakedAnswer | None:
         """Scores the scene's surfaces at a size (metres or world units); None without a table."""

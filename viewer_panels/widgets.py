@@ -99,8 +99,12 @@ class Widgets:
                 ADD_LABEL, icon=viser.Icon.SEARCH, hint="Look for what is typed above"
             )
             on_press(self.add, lambda event: self.actions.add())
-            self.answers = self.gui.add_markdown("")
+            self.remove_all = self.gui.add_button(
+                "Remove all", color="gray", hint="Forgets all phrases", visible=False
+            )
+            on_press(self.remove_all, lambda event: self.actions.clear())
             self.status = self.gui.add_markdown("", visible=False)
+            self.answers = self.gui.add_markdown("")
             self._build_looks(unit)
             self._build_pointing()
             self._build_sets(set_names)
@@ -209,6 +213,7 @@ class Widgets:
 
     def show_phrases(self, phrases: Sequence[Phrase]) -> None:
         """Brings the rows in line with the list."""
+        self.remove_all.visible = len(phrases) > 1
         texts = {phrase.text for phrase in phrases}
         for text in [text for text in self.rows if text not in texts]:
             self.rows.pop(text).folder.remove()
@@ -254,7 +259,7 @@ class Widgets:
         self.sets.options = tuple(names) or ("none yet",)
 
     def say(self, text: str) -> None:
-        """Shows a line of markdown under the answers, or hides it."""
+        """Shows a line of markdown above the answers, or hides it."""
         self.status.content = text
         self.status.visible = bool(text)
 

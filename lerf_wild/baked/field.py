@@ -126,10 +126,12 @@ class Answerer:
         canonical_CD: Float[np.ndarray, "C D"],
         size: float | None = None,
         temperature: float = TEMPERATURE,
+        among: Integer[np.ndarray, "M"] | None = None,
     ) -> BakedAnswer:
         """Scores every point for unit embeddings of phrases.
 
-        Each phrase takes the size at which it peaks, or the one that is nearest to `size`. Raises
+        Each phrase takes the size at which it peaks, or the one that is nearest to `size`. With
+        `among`, indices of points such as those in a view, peaks are looked for there only. Raises
         QueryError for embeddings of another length.
         """
         texts_PK, canonical_CK = self._coded(embeddings_PD), self._coded(canonical_CD)
@@ -139,7 +141,8 @@ class Answerer:
                 lambda one: _margins(texts_PK, *one), zip(self._features_SKV, hardest_SV)
             )
         )
-        index_P = self._size_index(margins_SPV, size)
+        rows_R = None if among is None else np.unique(self._voxel_N[among])
+        index_P = self._size_index(margins_SPV, size, rows_R)
         tasks = ((margins_SPV[index][row], temperature) for row, index in enumerate(index_P))
         return self._answer_of(list(self._pool.map(lambda one: _relevancy(*one), tasks)), index_P)
 
@@ -175,11 +178,16 @@ class Answerer:
             self._hardest = (key, hardest_SV)
         return self._hardest[1]
 
-    def _size_index(self, margins_SPV: list[np.ndarray], size: float | None) -> np.ndarray:
+    def _size_index(
+        self, margins_SPV: list[np.ndarray], size: float | None, rows_R: np.ndarray | None
+    ) -> np.ndarray:
         if size is not None:
             nearest = int(np.abs(np.log(self.baked.sizes_S / max(size, 1e-9))).argmin())
             return np.full(len(margins_SPV[0]), nearest)
-        peaks_SP = np.stack(list(self._pool.map(lambda one: one.max(axis=1), margins_SPV)))
+        looked_at = slice(None) if rows_R is None else rows_R
+        peaks_SP = np.stack(
+            list(self._pool.map(lambda one: one[:, looked_at].max(axis=1), margins_SPV))
+        )
         return peaks_SP.argmax(axis=0)
 
 

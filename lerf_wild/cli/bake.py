@@ -61,7 +61,7 @@ def bake(
     is_asked = bool(phrases or phrases_file or phrase_set)
     wanted = read_phrases(phrases, phrases_file, phrase_set, load_config) if is_asked else ()
     console, start = Console(), time.perf_counter()
-    run = open_run(load_config, data)
+    run = open_run(load_config, data, takes_splats=True)
     baked = bake_run(console, run, wanted, onto, num_points, sizes, voxels, seed)
     from lerf_wild.baked.files import write_baked
 
@@ -145,10 +145,21 @@ def _sampled(console: Console, run: Run, num_points: int, seed: int) -> "Cloud":
     from lerf_wild.cli.sampling import sample_surface
     from lerf_wild.methods.lerf_wild.baking import Cloud
 
+    if hasattr(run.model, "surface"):
+        return gaussian_cloud(run, num_points)
     cameras = run.dataset("train").cameras
     with counting(console, "sampling views", len(cameras)) as advance:
         points = sample_surface(run.model, cameras, num_points, seed, advance)
-    return Cloud(points.positions_N3, points.normals_N3, points.colours_N3)
+    return Cloud(points.positions_N3, points.normals_N3, points.colours_N3, points.samples_NK4)
+
+
+def gaussian_cloud(run: Run, num_points: int) -> "Cloud":
+    """Takes the clearest gaussians of a run of lerf-wild-splat; they have no normals."""
+    from lerf_wild.methods.lerf_wild.baking import Cloud
+
+    means_N3, colours_N3 = run.model.surface(num_points)
+    positions_N3 = means_N3.double().cpu().numpy()
+    return Cloud(positions_N3, np.zeros_like(positions_N3), colours_N3.cpu().numpy())
 
 
 def _texts(run: Run, phrases: tuple[str, ...]) -> dict[str, np.ndarray]:

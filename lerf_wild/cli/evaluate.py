@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lerf_wild.cli.baked_views import BakedViews
 from lerf_wild.cli.measuring import Measurement, measure
 from lerf_wild.cli.progress import open_counting
 from lerf_wild.cli.report import JsonFile, write_report
@@ -18,6 +19,8 @@ SHOWN = {
     "lpips": "LPIPS",
     "localisation_accuracy": "localisation accuracy",
     "miou": "mIoU",
+    "baked_localisation_accuracy": "localisation accuracy, baked",
+    "baked_miou": "mIoU, baked",
     "existence_ap": "existence AP",
     "existence_accuracy": "existence accuracy",
 }
@@ -26,6 +29,7 @@ SHOWN = {
 def evaluate(
     load_config: Path,
     labels: Path | None = None,
+    baked: Path | None = None,
     seed: int = 0,
     data: Path | None = None,
     json_file: JsonFile = None,
@@ -37,14 +41,16 @@ def evaluate(
     Args:
         load_config: The run's config.yml.
         labels: Folder of label files; the scene's own folder labels/ when left out.
+        baked: A baked scene of the run, to be measured beside it in the same views.
         seed: What decides the points that are asked whether a phrase is in the scene.
         data: Where the capture is now, if it has been moved.
         json_file: Where to write the figures as JSON.
     """
     console = Console()
     run = open_run(load_config, data)
+    views = None if baked is None else BakedViews(baked)
     with open_counting(console, "measuring views") as on_start:
-        result = measure(run, labels, seed, on_start)
+        result = measure(run, labels, seed, on_start, views)
     console.print(figures_table(run, result))
     console.print(_what_is_missing(result), highlight=False, soft_wrap=True, markup=False)
     write_report(json_file, eval_report(run, result), seed=seed)
@@ -62,6 +68,7 @@ def figures_table(run: Run, result: Measurement) -> Table:
     table.add_column("over")
     over = {"localisation_accuracy": f"{pairs} phrases in views", "miou": f"{pairs} masks"}
     phrases = figures.get("present_phrases", 0) + figures.get("absent_phrases", 0)
+    over |= {f"baked_{name}": text for name, text in over.items()}
     over |= dict.fromkeys(("existence_ap", "existence_accuracy"), f"{phrases} phrases")
     for name, title in SHOWN.items():
         if name in figures:

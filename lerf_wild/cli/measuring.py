@@ -32,6 +32,8 @@ from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 if TYPE_CHECKING:
     from nerfstudio.cameras.cameras import Cameras
 
+    from lerf_wild.cli.baked_views import BakedViews
+
 EXISTENCE_POINTS = 30_000
 IMAGE_METRICS = ("psnr", "ssim", "lpips")
 
@@ -43,6 +45,8 @@ class Measurement:
     images: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Per metric its value in each held-out view."""
     labels: LabelScores = field(default_factory=LabelScores)
+    baked: LabelScores = field(default_factory=LabelScores)
+    """The same of a baked scene, where one is measured too."""
     existence: dict[str, float] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
     """Score of each phrase whose existence is known."""
@@ -53,6 +57,9 @@ class Measurement:
         """Returns all figures under flat names; what could not be measured is left out."""
         images = {name: mean(self.images[name]) for name in IMAGE_METRICS if self.images[name]}
         labels = self.labels.figures() if self.labels.hits else {}
+        if self.baked.hits:
+            labels["baked_localisation_accuracy"] = self.baked.figures()["localisation_accuracy"]
+            labels["baked_miou"] = self.baked.figures()["miou"]
         counts = {"held_out_views": len(self.images["psnr"]), "eval_seconds": self.seconds}
         return images | labels | self.existence | counts
 
@@ -73,11 +80,13 @@ def measure(
     labels: Path | None = None,
     seed: int = 0,
     on_start: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+    baked: BakedViews | None = None,
 ) -> Measurement:
     """Measures pictures and answers; each view is rendered once, with all its phrases.
 
-    `on_start` is given the number of pieces of work and returns what to call after each. Raises
-    DatasetError or InputError for labels that can't be used.
+    A baked scene of the run is asked about the same views. `on_start` is given the number of pieces
+    of work and returns what to call after each. Raises DatasetError or InputError for labels that
+    can't be used.
     """
     start = time.perf_counter()
     jobs = list(plan(run, labels))
@@ -86,7 +95,7 @@ def measure(
     advance = on_start(len(jobs) + (training_views if truth else 0))
     result = Measurement()
     for job in jobs:
-        _measure_view(run, job, result)
+        _measure_view(run, job, result, baked)
         advance()
     if truth is not None and truth.present:
         phrases = tuple(dict.fromkeys((*truth.present, *truth.absent)))
@@ -140,7 +149,7 @@ def phrase_scores(
     return found
 
 
-def _measure_view(run: Run, job: Job, result: Measurement) -> None:
+def _measure_view(run: Run, job: Job, result: Measurement, baked: BakedViews | None) -> None:
     phrases = job.labelled.phrases if job.labelled is not None else ()
     answer = None
     for start in range(0, len(phrases), MAX_PHRASES):
@@ -148,6 +157,10 @@ def _measure_view(run: Run, job: Job, result: Measurement) -> None:
         answer = run.answer(job.cameras, job.index, run.query(part))
         fitted_HWP = fit_to_edges(answer.relevancy_HWP, answer.rgb_HW3)
         result.labels.add(job.name, job.labelled, part, answer.relevancy_HWP, fitted_HWP)
+        if baked is not None:
+            maps_HWP = baked.maps(run, job.cameras, job.index, answer, part)
+            fitted_HWP = fit_to_edges(maps_HWP, answer.rgb_HW3)
+            result.baked.add(job.name, job.labelled, part, maps_HWP, fitted_HWP)
     if job.is_held_out:
         answer = answer or run.answer(job.cameras, job.index, None)
         for name, value in _image_metrics(run, job.index, answer).items():

@@ -153,19 +153,20 @@ class Run(Placed):
         return ViewAnswer(_on_cpu(outputs), relevancy.float().cpu().numpy(), lengths)
 
 
-def open_run(load_config: Path, data: Path | None = None) -> Run:
+def open_run(load_config: Path, data: Path | None = None, takes_splats: bool = False) -> Run:
     """Opens the run of a config.yml, wherever its folder or the capture has been moved to.
 
     Args:
         load_config: the run's config.yml or its folder. Like nerfstudio's own commands this
             executes what a config.yml says, so it must come from someone who is trusted.
         data: where the capture is now, when it isn't where it was in training.
+        takes_splats: whether the command can work on a run of lerf-wild-splat.
 
     Raises:
         DatasetError, ModelFileError or EncoderError, naming the file and the remedy.
     """
     path = _config_file(load_config)
-    _check_is_ours(path)
+    _check_is_ours(path, takes_splats)
     _checkpoint_of(path.parent)
     with quiet_nerfstudio():
         return _open(path, data)
@@ -229,7 +230,7 @@ def _relocate(config: Any, path: Path, data: Path | None) -> None:
         )
 
 
-def _check_is_ours(path: Path) -> None:
+def _check_is_ours(path: Path, takes_splats: bool) -> None:
     try:
         with open(path, encoding="utf-8") as handle:
             first = handle.readline(400)
@@ -238,7 +239,13 @@ def _check_is_ours(path: Path) -> None:
     kind = re.match(r"!!python/object:([\w.]+)", first)
     if kind is None:
         raise ModelFileError(f"{path}: not a config.yml as ns-train writes it.")
-    if not kind.group(1).startswith("lerf_wild.methods.lerf_wild."):
+    if kind.group(1).startswith("lerf_wild.methods.lerf_wild_splat."):
+        if not takes_splats:
+            raise ModelFileError(
+                f"{path}: a run of lerf-wild-splat, whose pictures ns-viewer and ns-render draw.\n"
+                f"To ask or export it: lerf-wild bake --load-config {path}, then query --baked."
+            )
+    elif not kind.group(1).startswith("lerf_wild.methods.lerf_wild."):
         raise ModelFileError(
             f"{path}: a run of another method ({kind.group(1).split('.')[-1]}), which has no "
             "language field.\nTrain one on the same data with ns-train lerf-wild."

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from rich.console import Console
 
 from lerf_wild.cli.runs import Run
-from lerf_wild.cli.scored import Frame, ScoredScene, SurfacePoints, cloud_of
+from lerf_wild.cli.scored import Frame, MarchedPoints, ScoredScene, SurfacePoints, cloud_of
 from lerf_wild.errors import ExportError, QueryError
 from lerf_wild.export.point_cloud import RelevancyCloud
 from lerf_wild.language.relevancy import Query
@@ -42,6 +42,9 @@ background whose depth is a guess, and are left out."""
 
 SPARE = 1.04
 """Rays are drawn this much more often than the probe says are needed."""
+
+KEPT = 8
+"""Samples of a ray that are kept for asking later, the heaviest ones."""
 
 MAX_SCORES = 400_000_000
 """Most numbers (points x phrases) that are held at once, 1.6 GB as float32."""
@@ -88,7 +91,7 @@ def sample_surface(
     num_points: int,
     seed: int = 0,
     on_view: Callable[[], None] = lambda: None,
-) -> SurfacePoints:
+) -> MarchedPoints:
     """Samples `num_points` surface points without asking anything of them.
 
     Raises QueryError and ExportError as `sample_scene` does.
@@ -189,13 +192,15 @@ def _view_points(
     from lerf_wild.methods.lerf_wild.view_query import relevancy_at
 
     folded = None if query is None else fold_query(query, model.language.clip_head)
-    positions, colours, scores, views, keep = [], [], [], [], []
+    positions, colours, scores, views, keep, marched = [], [], [], [], [], []
     for bundle in _chunks(model, rays):
         outputs, samples = model.shade(bundle)
         positions.append(bundle.origins + bundle.directions * outputs[rule.depth])
         colours.append((outputs["rgb"].clamp(0, 1) * 255).round().to(torch.uint8))
         if folded is None:
             scores.append(outputs["rgb"].new_zeros(len(bundle), 0))
+            heaviest = (samples.positions_RK3[:, :KEPT], samples.weights_RK[:, :KEPT, None])
+            marched.append(torch.cat(heaviest, dim=-1))
         else:
             scores.append(relevancy_at(model, samples, folded, model.query_sizes(), index_P))
         # The samples of a ray are ordered by weight: the first one is nearest to the surface.
@@ -203,10 +208,11 @@ def _view_points(
         keep.append(_is_surface(bundle, outputs, cameras, rule))
     flat_N3 = torch.cat(positions)
     normals_HW3 = grid_normals(flat_N3.view(*rays.shape, 3), rays.directions)
-    parts = (torch.cat(part) for part in (colours, scores, views))
+    parts = (torch.cat(part) for part in (colours, scores, views, *([marched] if marched else [])))
     columns = (flat_N3, normals_HW3.view(-1, 3), *parts)
     keep_N = torch.cat(keep)
-    return SurfacePoints(*(column[keep_N].cpu().numpy() for column in columns))
+    kind = MarchedPoints if marched else SurfacePoints
+    return kind(*(column[keep_N].cpu().numpy() for column in columns))
 
 
 def grid_normals(
@@ -259,14 +265,13 @@ def _is_surface(
 
 def _joined(parts: list[SurfacePoints]) -> SurfacePoints:
     columns = [
-        np.concatenate([getattr(part, item.name) for part in parts])
-        for item in fields(SurfacePoints)
+        np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(parts[0])
     ]
-    return SurfacePoints(*columns)
+    return type(parts[0])(*columns)
 
 
 def _thinned(points: SurfacePoints, count: int, seed: int) -> SurfacePoints:
     if len(points) <= count:
         return points
     chosen = np.sort(np.random.default_rng(seed).choice(len(points), count, replace=False))
-    return SurfacePoints(*(getattr(points, item.name)[chosen] for item in fields(points)))
+    return type(points)(*(getattr(points, item.name)[chosen] for item in fields(points)))

@@ -32,6 +32,14 @@ class SurfacePoints:
 
 
 @dataclass(frozen=True)
+class MarchedPoints(SurfacePoints):
+    """Surface points with what their rays went through, for asking later."""
+
+    samples_NK4: Float[np.ndarray, "N K 4"]
+    """The heaviest samples of each ray: contracted position and weight."""
+
+
+@dataclass(frozen=True)
 class ScoredScene:
     """What a query found in a whole scene."""
 

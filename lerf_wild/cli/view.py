@@ -33,7 +33,7 @@ def view(
     """
     wanted = read_phrases(phrases, None) if phrases else ()
     _check_address(host, port)
-    run = open_run(load_config, data)
+    run = open_run(load_config, data, takes_splats=True)
     from nerfstudio.scripts.viewer.run_viewer import ViewerConfigWithoutNumRays, _start_viewer
 
     if wanted:

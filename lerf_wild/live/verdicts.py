@@ -27,11 +27,16 @@ class Verdict:
 
 def verdict_line(verdict: Verdict, unit: str) -> str:
     """Returns, for example, "present, 0.71, 0.4 m, 12 ms"."""
-    time = f"{verdict.milliseconds:.0f} ms"
+    time = time_text(verdict.milliseconds)
     if verdict.is_present:
         return f"present, {verdict.score:.2f}, {size_text(verdict.size, unit)}, {time}"
     where = "scene" if verdict.is_of_scene else "view"
     return f"not in this {where} ({verdict.score:.2f}), {time}"
+
+
+def time_text(milliseconds: float) -> str:
+    """Returns a time in milliseconds, or in seconds where they are many."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 10_000 else f"{milliseconds / 1e3:.0f} s"
 
 
 def size_text(size: float, unit: str) -> str:

@@ -1,7 +1,12 @@
 """From a trained field to a table of what its surfaces look like.
 
-Symbols: N points, V voxels, M points of a voxel that are asked, S tile sizes, Q dimensions of a
-folded embedding (see scale_search), K dimensions kept, D dimensions of the encoder.
+Symbols: N points, V voxels, M points of a voxel that are asked, K samples of a point's ray, S tile
+sizes, Q dimensions of a folded embedding (see scale_search), D dimensions of the encoder. In arrays
+of embeddings K are the dimensions kept.
+
+A voxel says what the rays that end in it say: hidden vectors are summed along them with their
+rendering weights, as in a view. The field at the end of a ray alone is noisier, because training
+only ever saw the sums; it serves for vertices of foreign models, which have no rays.
 """
 
 from __future__ import annotations
@@ -18,14 +23,14 @@ from torch import Tensor
 from lerf_wild.baked.field import BakedField
 from lerf_wild.frames import Placed
 from lerf_wild.methods.lerf_wild.field import folded_head
-from lerf_wild.methods.lerf_wild.scale_search import log_spaced_sizes
+from lerf_wild.methods.lerf_wild.scale_search import MIN_VISIBLE_WEIGHT, log_spaced_sizes
 from lerf_wild.methods.lerf_wild.view_grid import counts_at
 
 if TYPE_CHECKING:
     from lerf_wild.methods.lerf_wild.model import LerfWildModel
 
 ASKED_POINTS = 4
-"""Points of a voxel whose hidden vectors are averaged, as rendering averages along a ray."""
+"""Points of a voxel whose hidden vectors are averaged."""
 
 VOXEL_CHUNK = 4096
 
@@ -53,6 +58,8 @@ class Cloud:
     positions_N3: Float[np.ndarray, "N 3"]
     normals_N3: Float[np.ndarray, "N 3"]
     colours_N3: np.ndarray
+    samples_NK4: Float[np.ndarray, "N K 4"] | None = None
+    """What the points' rays went through, contracted positions and weights, where there are any."""
 
 
 @torch.no_grad()
@@ -69,7 +76,9 @@ def bake(
     order_N, counts_V = voxels(cloud.positions_N3, spec.max_voxels)
     points_N3 = torch.from_numpy(cloud.positions_N3[order_N]).float()
     sizes_S = log_spaced_sizes(model.size_range, spec.sizes)
-    units_SVQ = _voxel_units(model, points_N3, counts_V, sizes_S, on_share)
+    samples_NK4 = None if cloud.samples_NK4 is None else torch.from_numpy(cloud.samples_NK4)
+    ask = _Asker(model, points_N3, samples_NK4, torch.from_numpy(order_N))
+    units_SVQ = _voxel_units(ask, counts_V, sizes_S, on_share)
     basis_QK = principal_basis(units_SVQ, spec.max_dims)
     codes_SKV, steps_K = quantised(units_SVQ, basis_QK)
     head_DQ, _ = folded_head(model.language.clip_head)
@@ -144,23 +153,59 @@ def quantised(
     return np.ascontiguousarray(codes_SVK.transpose(1, 2).numpy()), steps_K.numpy()
 
 
+@dataclass(frozen=True)
+class _Asker:
+    """Asks a field at points, along their rays where these are known."""
+
+    model: LerfWildModel
+    points_N3: Float[Tensor, "n 3"]
+    """Voxel after voxel."""
+    samples_NK4: Float[Tensor, "n k 4"] | None
+    """In the order of the cloud."""
+    order_N: Int[Tensor, "n"]
+    """Which of the cloud's points each point is."""
+
+    def sums(
+        self, rows_VM: Int[Tensor, "v m"], sizes_S: Float[Tensor, "s"]
+    ) -> tuple[Float[Tensor, "s v w"], Float[Tensor, "v 1"]]:
+        """Weighted hidden vectors of voxels at all sizes, and their mean weight."""
+        field = self.model.language
+        positions_VMK3, weights_VMK = self._samples(rows_VM)
+        position_part = field.clip_position_part(field.encode(positions_VMK3))
+        scale_parts_SW = field.clip_scale_part(sizes_S, self.model.basis_range)
+        share = 1 / rows_VM.shape[1]
+        hidden = [
+            torch.einsum("vmkw,vmk->vw", field.clip_hidden(position_part, one_W), weights_VMK)
+            for one_W in scale_parts_SW
+        ]
+        return torch.stack(hidden).float() * share, weights_VMK.sum(dim=(1, 2))[:, None] * share
+
+    def _samples(self, rows_VM: Tensor) -> tuple[Tensor, Tensor]:
+        model = self.model
+        if self.samples_NK4 is not None:
+            samples_VMK4 = self.samples_NK4[self.order_N[rows_VM]].to(model.device)
+            return samples_VMK4[..., :3], samples_VMK4[..., 3]
+        positions_VM3 = model._contracted(self.points_N3[rows_VM].to(model.device))
+        return positions_VM3[:, :, None], model.is_seen(positions_VM3).float()[..., None]
+
+
 def _voxel_units(
-    model: LerfWildModel,
-    points_N3: Float[Tensor, "n 3"],
+    ask: _Asker,
     counts_V: Int[np.ndarray, "V"],
     sizes_S: Float[Tensor, "s"],
     on_share: Callable[[float], None],
 ) -> Float[Tensor, "s v q"]:
     """Unit embeddings of voxels, float16 on the CPU; zero where too few cameras look."""
-    _, mixer_QW = folded_head(model.language.clip_head)
+    _, mixer_QW = folded_head(ask.model.language.clip_head)
     units_SVQ = torch.zeros(len(sizes_S), len(counts_V), len(mixer_QW), dtype=torch.float16)
     starts_V = torch.from_numpy(np.cumsum(counts_V) - counts_V)
     for start in range(0, len(counts_V), VOXEL_CHUNK):
         part = slice(start, start + VOXEL_CHUNK)
         rows_VM = _asked_rows(starts_V[part], torch.from_numpy(counts_V[part]))
-        hidden_SVW, is_seen_V1 = _hidden(model, points_N3[rows_VM], sizes_S)
-        ones = hidden_SVW.new_ones(*hidden_SVW.shape[:2], 1)
-        mixed_SVQ = torch.cat([hidden_SVW, ones], dim=-1) @ mixer_QW.T
+        hidden_SVW, weight_V1 = ask.sums(rows_VM, sizes_S)
+        weight_SV1 = weight_V1.expand(len(sizes_S), -1, -1)
+        mixed_SVQ = torch.cat([hidden_SVW, weight_SV1], dim=-1) @ mixer_QW.T
+        is_seen_V1 = weight_V1 >= MIN_VISIBLE_WEIGHT
         unit_SVQ = torch.nn.functional.normalize(mixed_SVQ, dim=-1) * is_seen_V1
         units_SVQ[:, part] = unit_SVQ.half().cpu()
         on_share(min(1.0, (start + VOXEL_CHUNK) / len(counts_V)))
@@ -171,19 +216,6 @@ def _asked_rows(starts_V: Tensor, counts_V: Tensor) -> Int[Tensor, "v m"]:
     """Up to ASKED_POINTS rows of each voxel, evenly spread over its points."""
     asked = min(ASKED_POINTS, int(counts_V.max()))
     return starts_V[:, None] + torch.arange(asked) * counts_V[:, None] // asked
-
-
-def _hidden(
-    model: LerfWildModel, points_VM3: Tensor, sizes_S: Tensor
-) -> tuple[Float[Tensor, "s v w"], Float[Tensor, "v 1"]]:
-    """Mean hidden vectors of voxels at all sizes, and whether enough cameras see them."""
-    field = model.language
-    positions = model._contracted(points_VM3.to(model.device))
-    position_part = field.clip_position_part(field.encode(positions))
-    scale_parts_SW = field.clip_scale_part(sizes_S, model.basis_range)
-    hidden = [field.clip_hidden(position_part, one_W).mean(dim=1) for one_W in scale_parts_SW]
-    is_seen_VM = counts_at(model.view_counts, positions) >= model.min_views
-    return torch.stack(hidden).float(), is_seen_VM.any(dim=1, keepdim=True).float()
 
 
 def _cell_codes(offsets_N3: Float[np.ndarray, "N 3"], side: float) -> Int[np.ndarray, "N"]:

@@ -44,11 +44,9 @@ def make_trainer(config: "LerfWildTrainerConfig", **kwargs: Any) -> Any:
 
 
 @dataclass
-class LerfWildModelConfig(NerfactoModelConfig):
-    """nerfacto and a language field beside it."""
+class LanguageFieldConfig:
+    """What every model with a language field has to be told about it."""
 
-    _target: Type = field(default_factory=lambda: make_model)  # noqa: UP006
-    """Target to instantiate."""
     implementation: Literal["auto", "tcnn", "torch"] = "auto"
     """Hash grids and small networks: tiny-cuda-nn or torch; auto takes what the machine has."""
     language_levels: Tuple[int, ...] = (12, 12)  # noqa: UP006
@@ -67,16 +65,12 @@ class LerfWildModelConfig(NerfactoModelConfig):
     """Number of hidden layers of the CLIP branch."""
     dino_width: int = 256
     """Width of the one hidden layer of the DINO branch."""
-    num_language_samples: int = 24
-    """Samples of a ray, the heaviest first, that the language field is asked at."""
     clip_loss_mult: float = 1.0
     """Weight of the CLIP loss (one minus the cosine)."""
     dino_loss_mult: float = 0.1
     """Weight of the DINO loss (squared error in units of the features' variance)."""
     query_scales: int = 30
     """Number of tile sizes a query tries, evenly spaced in their logarithm."""
-    probe_rays: int = 1024
-    """Rays, on a regular grid over a view, that are tried at all sizes to choose one."""
     min_views: int = 5
     """Places that fewer training views see don't answer queries. Scenes of few views need less:
     never more than a third of the views is asked for."""
@@ -88,6 +82,18 @@ class LerfWildModelConfig(NerfactoModelConfig):
     """Dimensions of the patch encoder; filled in when training starts."""
     encoder_identity: str = ""
     """The encoder this field was trained with; filled in when training starts."""
+
+
+@dataclass
+class LerfWildModelConfig(LanguageFieldConfig, NerfactoModelConfig):
+    """nerfacto and a language field beside it."""
+
+    _target: Type = field(default_factory=lambda: make_model)  # noqa: UP006
+    """Target to instantiate."""
+    num_language_samples: int = 24
+    """Samples of a ray, the heaviest first, that the language field is asked at."""
+    probe_rays: int = 1024
+    """Rays, on a regular grid over a view, that are tried at all sizes to choose one."""
 
 
 @dataclass

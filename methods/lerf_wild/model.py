@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle, RaySamples
-from nerfstudio.data.scene_box import OrientedBox, SceneBox
-from nerfstudio.field_components.spatial_distortions import SceneContraction
+from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.models.nerfacto import NerfactoModel
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
-from lerf_wild.errors import EncoderError
-from lerf_wild.language.encoders import ImageTextEncoder
-from lerf_wild.language.relevancy import Query, make_query
+from lerf_wild.language.relevancy import Query
 from lerf_wild.live.painting import paint
-from lerf_wild.live.question import Question, plain_question
-from lerf_wild.methods.lerf_wild.compositing import composite
+from lerf_wild.methods.lerf_wild.asking import AskedModel, phrase_layers
 from lerf_wild.methods.lerf_wild.config import LerfWildModelConfig
-from lerf_wild.methods.lerf_wild.datamanager import TILE_ANGLE, image_angles
+from lerf_wild.methods.lerf_wild.datamanager import TILE_ANGLE
 from lerf_wild.methods.lerf_wild.field import render_linear, safe_normalise
 from lerf_wild.methods.lerf_wild.hash_grid import use_fast_lookup
 from lerf_wild.methods.lerf_wild.live_views import PAINTED, LiveViews
@@ -30,16 +25,9 @@ from lerf_wild.methods.lerf_wild.parts import (
     KeptCounter,
     TappedDepth,
     implementation,
-    language_field,
 )
 from lerf_wild.methods.lerf_wild.perceptual import lazy_perceptual_metric
-from lerf_wild.methods.lerf_wild.scale_search import TopSamples, fold_query, log_spaced_sizes
-from lerf_wild.methods.lerf_wild.view_grid import (
-    GRID_CELLS,
-    counts_at,
-    enough_views,
-    views_per_cell,
-)
+from lerf_wild.methods.lerf_wild.scale_search import TopSamples, fold_query
 from lerf_wild.methods.lerf_wild.view_query import (
     answer_view,
     choose_sizes,
@@ -47,11 +35,8 @@ from lerf_wild.methods.lerf_wild.view_query import (
     relevancy_at,
 )
 
-RANGE_MEMORY = 0.98
-"""Share of the old value in the running range of tile sizes, a memory of some fifty steps."""
 
-
-class LerfWildModel(NerfactoModel):
+class LerfWildModel(AskedModel, NerfactoModel):
     """Nerfacto and a language field that is trained on, but never changes, its geometry."""
 
     config: LerfWildModelConfig
@@ -65,26 +50,13 @@ class LerfWildModel(NerfactoModel):
         needs = self.config.predict_normals or self.config.camera_optimizer.mode != "off"
         for part in (self.field, self.proposal_networks):
             use_fast_lookup(part, in_training=not needs)
-        self.language = language_field(self.config)
-        self.register_buffer("basis_range", torch.tensor([-6.0, 2.0]))
-        self.register_buffer("size_range", torch.tensor([-6.0, 2.0]))
-        self.register_buffer("min_views", torch.tensor(0))
-        grid = torch.zeros(GRID_CELLS, GRID_CELLS, GRID_CELLS, dtype=torch.uint8)
-        self.register_buffer("view_counts", grid)
-        self._question: Question | None = None
+        self.build_language()
         self._batch_sizes: tuple[Query, Tensor] | None = None
-        self._encoder_source: Callable[[], ImageTextEncoder] | None = None
         self._live: LiveViews | None = None
 
-    def prepare_language(self, cameras: Cameras) -> None:
-        """Takes from the training cameras what the field and its queries need to know of them."""
-        angle = image_angles(cameras)
-        # Tiles of 0.05 to 0.5 of the height, at a tenth of the scene's size to four times it.
-        sizes = torch.stack([0.05 * angle.min() * 0.1, 0.5 * angle.max() * 4.0])
-        self.basis_range.copy_(sizes.log2())
-        self.size_range.copy_(sizes.log2())
-        self.view_counts.copy_(views_per_cell(cameras, self.config.near_plane))
-        self.min_views.fill_(enough_views(self.config.min_views, len(cameras)))
+    def near_distance(self) -> float:
+        """Distance, in nerf units, from which on a camera sees anything."""
+        return self.config.near_plane
 
     def get_param_groups(self) -> dict[str, list[nn.Parameter]]:
         """nerfacto's parameter groups and `language`."""
@@ -117,7 +89,7 @@ class LerfWildModel(NerfactoModel):
         top, distances_RK = self._top(samples, weights)
         features = self.language.encode(top.positions_RK3)
         sizes_RK = angle_R1 * distances_RK
-        self._follow_sizes(sizes_RK[:, 0])
+        self.follow_sizes(sizes_RK[:, 0])
         hidden = self.language.clip_hidden(
             self.language.clip_position_part(features),
             self.language.clip_scale_part(sizes_RK, self.basis_range),
@@ -133,21 +105,8 @@ class LerfWildModel(NerfactoModel):
         """nerfacto's losses and, where the batch has targets, those of the language field."""
         losses = super().get_loss_dict(outputs, batch, metrics_dict)
         if "clip" in outputs and "clip" in batch:
-            valid = batch["clip_valid"].float()
-            cosine = (outputs["clip"] * safe_normalise(batch["clip"])).sum(dim=-1)
-            clip_loss = ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)
-            losses["clip_loss"] = self.config.clip_loss_mult * clip_loss
-            dino_loss = nn.functional.mse_loss(outputs["dino"], batch["dino"])
-            losses["dino_loss"] = self.config.dino_loss_mult * dino_loss
+            losses |= self.language_losses(outputs, batch)
         return losses
-
-    @torch.no_grad()
-    def _follow_sizes(self, sizes_R: Tensor) -> None:
-        """Keeps the running range of the tile sizes that the training rays meet at surfaces."""
-        quantiles = torch.tensor([0.02, 0.98], device=sizes_R.device)
-        seen = torch.quantile(sizes_R.float().clamp(min=1e-9).log2(), quantiles)
-        seen = seen.clamp(self.basis_range[0], self.basis_range[1])
-        self.size_range.lerp_(seen, 1 - RANGE_MEMORY)
 
     def update_to_step(self, step: int) -> None:
         """Brings the proposal sampler to the state it had after a step, so that a resume agrees."""
@@ -194,78 +153,18 @@ class LerfWildModel(NerfactoModel):
 
     def _visible(self, top: TopSamples) -> TopSamples:
         """The same samples without the weight of places that too few training views see."""
-        is_seen = counts_at(self.view_counts, top.positions_RK3) >= self.min_views
-        return TopSamples(top.positions_RK3, top.weights_RK * is_seen)
-
-    def _contracted(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """Positions in nerf units to the [0, 1] cube of the hash grids."""
-        if self.config.disable_scene_contraction:
-            return SceneBox.get_normalized_positions(positions, self.scene_box.aabb).clamp(0, 1)
-        contract = SceneContraction(order=float("inf"))
-        return ((contract(positions) + 2.0) / 4.0).clamp(0, 1)
+        return TopSamples(top.positions_RK3, top.weights_RK * self.is_seen(top.positions_RK3))
 
     def _untouched_sampler(self) -> KeptCounter:
         return KeptCounter(self.proposal_sampler)
 
     # Queries.
 
-    @property
-    def query(self) -> Query | None:
-        """The query that views are rendered with, or None."""
-        question = self._question
-        return None if question is None else question.query
-
-    def attach_encoder(self, source: Callable[[], ImageTextEncoder]) -> None:
-        """Names where the encoder comes from; it is loaded when the first phrase needs it."""
-        self._encoder_source = source
-
-    def encoder(self) -> ImageTextEncoder:
-        """Loads the encoder of the training; raises EncoderError when it can't be had."""
-        if self._encoder_source is None:
-            raise EncoderError("This model has no encoder attached, so phrases can't be embedded.")
-        encoder = self._encoder_source()
-        trained_with = self.config.encoder_identity
-        if trained_with and encoder.identity != trained_with:
-            raise EncoderError(
-                f"This run was trained with {trained_with}, but the encoder is {encoder.identity}."
-                "\nMake the first one available, or train again."
-            )
-        return encoder
-
-    def ask(self, question: Question | None) -> None:
-        """Publishes a question, or none, in one step that a render thread can't see half of."""
-        if question is None:
-            self._question = None
-            return
-        dim = question.query.embeddings_PD.shape[-1]
-        if dim != self.config.clip_dim:
-            raise EncoderError(
-                f"The query has {dim} dimensions, but this run was "
-                f"trained with {self.config.clip_dim} ({self.config.encoder_identity})."
-            )
-        self._question = question.to(self.device)
-
-    def set_query(self, query: Query | None) -> None:
-        """Publishes a query, or none, in the usual colours."""
-        self.ask(None if query is None else plain_question(query))
-
-    def set_phrases(self, phrases: Sequence[str]) -> None:
-        """Embeds and publishes phrases; none at all clears the query.
-
-        Raises QueryError for phrases that can't be used and EncoderError when the encoder of
-        the training can't be had.
-        """
-        self.set_query(make_query(phrases, self.encoder()) if phrases else None)
-
     def go_live(self) -> LiveViews:
         """From now on views of still cameras are kept, as a viewer wants it."""
         if self._live is None:
             self._live = LiveViews(self)
         return self._live
-
-    def query_sizes(self) -> Float[Tensor, "s"]:
-        """Tile sizes that a query tries, in nerf units."""
-        return log_spaced_sizes(self.size_range, self.config.query_scales)
 
     def get_outputs_for_camera(
         self, camera: Cameras, obb_box: OrientedBox | None = None
@@ -292,7 +191,7 @@ class LerfWildModel(NerfactoModel):
             return plain_view(self, camera_ray_bundle)
         rgb = answer.outputs["rgb"]
         painted = paint(rgb, answer.relevancy_HWP, question.look)
-        return answer.outputs | _layers(rgb, answer.relevancy_HWP) | {PAINTED: painted}
+        return answer.outputs | phrase_layers(rgb, answer.relevancy_HWP) | {PAINTED: painted}
 
     def _batch_answers(
         self, outputs: dict[str, Tensor], samples: TopSamples, query: Query
@@ -304,19 +203,7 @@ class LerfWildModel(NerfactoModel):
             known = (query, choose_sizes(self, next(iter(samples.chunks(4096))), folded))
             self._batch_sizes = known
         relevancy = relevancy_at(self, samples, folded, self.query_sizes(), known[1])
-        return _layers(outputs["rgb"], relevancy)
-
-    @torch.no_grad()
-    def language_at(
-        self, points_N3: Float[Tensor, "n 3"], sizes_N: Float[Tensor, "n"]
-    ) -> Float[Tensor, "n d"]:
-        """Unit CLIP embeddings of points, with the tile size to look at, both in nerf units."""
-        features = self.language.encode(self._contracted(points_N3))
-        hidden = self.language.clip_hidden(
-            self.language.clip_position_part(features),
-            self.language.clip_scale_part(sizes_N, self.basis_range),
-        )
-        return safe_normalise(self.language.clip_head(hidden))
+        return phrase_layers(outputs["rgb"], relevancy)
 
     def get_image_metrics_and_images(
         self, outputs: dict[str, Tensor], batch: dict[str, Tensor]
@@ -327,11 +214,3 @@ class LerfWildModel(NerfactoModel):
             del metrics["lpips"]
         images.update({name: outputs[name] for name in outputs if name.startswith("composited_")})
         return metrics, images
-
-
-def _layers(rgb: Tensor, relevancy: Float[Tensor, "*batch p"]) -> dict[str, Tensor]:
-    layers = {}
-    for index, one in enumerate(relevancy.split(1, dim=-1)):
-        layers[f"relevancy_{index}"] = one
-        layers[f"composited_{index}"] = composite(rgb, one)
-    return layers

@@ -10,7 +10,7 @@ from nerfstudio.model_components.renderers import DepthRenderer
 from torch import Tensor
 
 from lerf_wild.errors import LerfWildError, ModelFileError
-from lerf_wild.methods.lerf_wild.config import LerfWildModelConfig
+from lerf_wild.methods.lerf_wild.config import LanguageFieldConfig
 from lerf_wild.methods.lerf_wild.field import GridSpec, LanguageField
 
 
@@ -44,7 +44,7 @@ class KeptCounter:
         self.sampler._steps_since_update = self.since
 
 
-def language_field(config: LerfWildModelConfig) -> LanguageField:
+def language_field(config: LanguageFieldConfig) -> LanguageField:
     """Builds the language field; raises ModelFileError for a config that was never trained."""
     if config.clip_dim <= 0 or config.dino_dim <= 0:
         raise ModelFileError(

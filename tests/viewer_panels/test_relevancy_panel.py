@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import shlex
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from lerf_wild.cli import main
 from lerf_wild.export.ply import read_cloud
 from lerf_wild.live.phrase_sets import read_set
 from lerf_wild.live.state import with_phrases, without
+from lerf_wild.viewer_panels import relevancy, widgets
 from lerf_wild.viewer_panels.going import standpoint
 from lerf_wild.viewer_panels.guards import GuardedMachines, trouble_text
 
@@ -304,6 +307,34 @@ def test_a_size_in_metres_is_used_for_all(panel, screen):
     wait_until(
         lambda: panel._answer and panel._answer.size_P == pytest.approx((0.5 / length,), rel=0.1)
     )
+
+
+def test_the_camera_goes_there_once_the_scene_says_where(panel, screen, monkeypatch):
+    wait_until(lambda: panel._table.is_there)
+    monkeypatch.setattr(panel._table, "answer", lambda *_: None)
+    panel._widgets.text.value = "red"
+    panel._widgets.actions.add()
+    wait_until(lambda: panel.verdicts() and not panel.verdicts()[0].is_of_scene)
+    went = []
+    monkeypatch.setattr(relevancy, "look_at_place", lambda *of: went.append(of[1]))
+    panel._widgets.actions.go_to_peak("red", object())
+    assert panel._widgets.status.visible and not went
+    monkeypatch.undo()
+    monkeypatch.setattr(relevancy, "look_at_place", lambda *of: went.append(of[1]))
+    panel._change(lambda old: old)
+    wait_until(lambda: went)
+    assert not panel._widgets.status.visible
+
+
+def test_every_control_has_a_hint():
+    kinds = {"button", "text", "slider", "number", "checkbox", "dropdown", "rgb"}
+    calls = [
+        node
+        for node in ast.walk(ast.parse(Path(widgets.__file__).read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "")[4:] in kinds
+    ]
+    assert len(calls) > 15
+    assert all("hint" in {word.arg for word in call.keywords} for call in calls)
 
 
 def test_canonical_phrases_can_be_edited(panel):
