@@ -25,6 +25,9 @@ ACTIONS: tuple[str, ...] = (*GAITS, *POSTURES)
 TAIL_DROOP = -0.55
 """How far the tail hangs by itself, radians; at rest in the model it points straight back."""
 
+TAIL_TRIES = 4
+"""Times that a tail below the feet is lifted a little; one or two do."""
+
 
 @dataclass(frozen=True)
 class Pose:
@@ -126,9 +129,30 @@ def draw_pose(
     else:
         raise InputError(f"No action is {action[:40]!r}; actions are {', '.join(ACTIONS)}.")
     vectors[schema.TAIL[0], 1] += TAIL_DROOP
-    pose = _pose(within_limits(vectors + spread * _variation(rng)))
-    posed = model.pose(betas, pose.rotations.to(model.template_V3))
-    return action, Pose(pose.rotations, ground_shift(posed.vertices).double())
+    vectors = within_limits(vectors + spread * _variation(rng))
+    for _ in range(TAIL_TRIES):
+        pose = _pose(vectors)
+        vertices = model.pose(betas, pose.rotations.to(model.template_V3)).vertices
+        rise = _tail_rise(model, vertices)
+        if rise == 0.0:
+            break
+        # Else a sitting animal would stand on the tip of its tail, its feet in the air.
+        vectors[schema.TAIL[0], 1] += rise
+        vectors = within_limits(vectors)
+    return action, Pose(pose.rotations, ground_shift(vertices).double())
+
+
+def _tail_rise(model: BodyModel, vertices_V3: Tensor) -> float:
+    """Pitch in radians by which the tail has to be lifted to be no lower than all the rest."""
+    owner = model.weights_VJ.argmax(1)
+    tail = (owner >= schema.TAIL[0]) & (owner <= schema.TAIL[-1])
+    if not tail.any():
+        return 0.0
+    points = vertices_V3[tail]
+    deepest, root = points[points[:, 2].argmin()], points[points[:, 0].argmax()]
+    gap = float(vertices_V3[~tail, 2].min() - deepest[2])
+    reach = float((root - deepest)[[0, 2]].norm())
+    return 0.0 if gap <= 0.0 else gap / max(reach, 1e-6) + 0.02
 
 
 def _variation(rng: np.random.Generator) -> Floats:

@@ -172,3 +172,15 @@ def test_metric_size():
         metres_per_unit(model, None, 0.0)
     shifted = model.template_V3 + ground_shift(model.template_V3)
     assert float(shifted[:, 2].min()) == 0.0
+
+
+@pytest.mark.parametrize("action", ["sit", "lie"])
+@pytest.mark.parametrize("name", ["leopard", "red fox", "horse", "dog"])
+def test_no_animal_stands_on_its_tail(name, action):
+    model = load_quadruped().model
+    owner = model.weights_VJ.argmax(1)
+    tail = (owner >= schema.TAIL[0]) & (owner <= schema.TAIL[-1])
+    for seed in range(3):
+        _, pose = draw_pose(model, betas_of(name), np.random.default_rng(seed), action)
+        posed = model.pose(betas_of(name), pose.rotations.float(), pose.translation.float())
+        assert abs(posed.vertices[~tail, 2].min()) < 0.02
