@@ -114,11 +114,12 @@ def individual_names(individuals: Sequence[int]) -> tuple[str, ...]:
 
 HELD_OUT = (
     *("scarlet_ibis", "goose", "yellow_bird", "panther", "polar_bear", "arctic_fox"),
+    "tiger",
     *("bay_horse", "black_sheep", "brown_cow", "rhododendron", "hazel", "autumn_shrub"),
     *("limestone", "mossy_boulder", "basalt", "cherry_tree", "poplar", "snowy_pine"),
 )
-"""Starter assets that the bundled reader has never seen, three of each kind: other individuals in
-coats of their own, and four species of which it has seen nothing."""
+"""Starter assets that the bundled reader has never seen, three of each kind and a tiger: other
+individuals in coats of their own, and four species of which it has seen nothing."""
 
 
 def starter_names(held_out: bool = False) -> tuple[str, ...]:

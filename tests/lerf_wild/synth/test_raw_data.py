@@ -49,7 +49,7 @@ def test_the_same_job_gives_the_same_bytes(samples):
 
 def test_held_out_assets_are_not_drawn_in_training():
     assert not set(asset_pool("starter")) & set(asset_pool("held-out"))
-    assert len(asset_pool("held-out")) == 18
+    assert len(asset_pool("held-out")) == 19
     assert set(asset_pool("grown")) <= set(asset_pool("all"))
 
 

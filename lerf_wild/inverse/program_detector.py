@@ -1,0 +1,185 @@
+"""Where the objects of a picture are, and what light and camera it has.
+
+A CenterNet-like network on the first three stages of wild-clip: a heat map of centres for each
+kind, and a box at each centre, at every eighth pixel; settings from the profile of its rows, in
+which the horizon is plain to see.
+
+Symbols: B images, H, W pixels, h, w cells of 8 pixels, C channels, S settings.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lerf_wild.inverse.program_samples import SETTING_COUNT, Batch
+from lerf_wild.language.wild_clip import MEAN, STD, load_wild_clip
+from lerf_wild.program.statements import KINDS
+from lerf_wild.synth.grounds import GROUNDS
+
+STRIDE = 8
+CHANNELS = 96
+GROUND_DIM = 128
+SIZE = 256
+"""Pictures are brought to this many pixels a side before they are read."""
+
+
+class Trunk(nn.Module):
+    """wild-clip's first stages, with batch norms folded in, ready to be trained further."""
+
+    def __init__(self, stages: int = 3, pretrained: bool = True) -> None:
+        super().__init__()
+        visual = load_wild_clip(precision="fp32").model.visual.float()
+        stem = ("conv1", "act1", "conv2", "act2", "conv3", "act3", "avgpool")
+        self.stem = nn.Sequential(*(getattr(visual, name) for name in stem))
+        self.stages = nn.ModuleList(getattr(visual, f"layer{i + 1}") for i in range(stages))
+        self.requires_grad_(True)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, rgb_B3HW: Tensor) -> list[Tensor]:
+        """Feature maps of the stages, at strides 4, 8 and 16, of pictures in 0-1."""
+        x = self.stem((rgb_B3HW - self.mean) / self.std)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+class Found(NamedTuple):
+    """What the detector says of each cell and picture."""
+
+    heat_BKhw: Tensor
+    """Logits of a centre, a kind each."""
+    box_B4hw: Tensor
+    """Offset of the centre from the cell's middle and log of width and height, in cells."""
+    settings_BS: Tensor
+    ground_BD: Tensor
+
+
+class ProgramDetector(nn.Module):
+    """Centres, boxes and settings of pictures of 256 x 256 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        self.lateral = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in (128, 256, 512))
+        self.mix = nn.Sequential(_block(CHANNELS), _block(CHANNELS))
+        self.heat = nn.Conv2d(CHANNELS, len(KINDS), 1)
+        self.box = nn.Conv2d(CHANNELS, 4, 1)
+        nn.init.constant_(self.heat.bias, -4.0)
+        self.rows = nn.Conv1d(512, 32, 1)
+        self.settings = nn.Sequential(
+            nn.Linear(32 * SIZE // 16, 256), nn.GELU(), nn.Linear(256, SETTING_COUNT + GROUND_DIM)
+        )
+
+    def forward(self, rgb_B3HW: Float[Tensor, "B 3 H W"]) -> Found:
+        """Reads pictures in 0-1."""
+        fine, middle, coarse = self.trunk(rgb_B3HW)
+        up = functional.interpolate(self.lateral[2](coarse), scale_factor=2.0, mode="nearest")
+        down = functional.avg_pool2d(self.lateral[0](fine), 2)
+        x = self.mix(functional.relu(self.lateral[1](middle) + up + down))
+        profile = functional.gelu(self.rows(coarse.mean(dim=3))).flatten(1)
+        settings = self.settings(profile)
+        return Found(
+            self.heat(x), self.box(x), settings[:, :SETTING_COUNT], settings[:, SETTING_COUNT:]
+        )
+
+
+def centre_targets(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Gaussian bumps (B, kinds, h, w) at the centres, and the cell (B, K) of each object."""
+    side = batch.rgb_N3HW.shape[-1] // STRIDE
+    centre, size = _centre_and_size(batch.boxes_NK4)
+    cell = centre.floor().clamp(0, side - 1)
+    axis = torch.arange(side, device=cell.device)
+    sigma = (0.15 * size.amin(dim=-1)).clamp(min=0.5)[..., None, None]
+    dx = (axis - cell[..., :1])[:, :, None, :]
+    dy = (axis - cell[..., 1:])[:, :, :, None]
+    bumps = torch.exp(-(dx**2 + dy**2) / (2 * sigma**2)) * batch.there_NK[..., None, None]
+    own = functional.one_hot(batch.kind_NK, len(KINDS)).float()
+    heat = (bumps[:, :, None] * own[..., None, None]).amax(dim=1)
+    return heat, (cell[..., 1] * side + cell[..., 0]).long()
+
+
+def detector_losses(found: Found, batch: Batch, ground_GD: Tensor) -> dict[str, Tensor]:
+    """Focal loss of the centres, L1 of the boxes, squared error of settings, cosine of the ground.
+
+    ``ground_GD`` (G, D) are the embeddings of the known grounds.
+    """
+    heat, cell_BK = centre_targets(batch)
+    here = batch.there_NK
+    at = cell_BK[:, None].expand(-1, 4, -1)
+    box_BK4 = found.box_B4hw.float().flatten(2).gather(2, at).transpose(1, 2)
+    goal = box_targets(batch, cell_BK)
+    ground = functional.cosine_similarity(found.ground_BD.float(), ground_GD[batch.ground_N], dim=1)
+    error = found.settings_BS.float() - batch.settings_NS
+    weight = torch.ones(SETTING_COUNT, device=error.device)
+    weight[PITCH] = 20.0
+    return {
+        "centres": focal_loss(found.heat_BKhw.float(), heat, here.sum()),
+        "boxes": (box_BK4 - goal)[here].abs().mean(),
+        "settings": (weight * error.square()).mean(),
+        "ground": 0.3 * (1.0 - ground).mean(),
+    }
+
+
+def focal_loss(logits: Tensor, goal: Tensor, count: Tensor) -> Tensor:
+    """CenterNet's focal loss, a sum over cells divided by the number of objects."""
+    chance = logits.sigmoid()
+    hit = goal > 0.999
+    near = functional.logsigmoid(logits) * (1 - chance) ** 2
+    far = functional.logsigmoid(-logits) * chance**2 * (1 - goal) ** 4
+    return -torch.where(hit, near, far).sum() / count.clamp(min=1)
+
+
+def box_targets(batch: Batch, cell_BK: Tensor) -> Tensor:
+    """Offsets and log sizes (B, K, 4) in cells, as the box map holds them."""
+    side = batch.rgb_N3HW.shape[-1] // STRIDE
+    centre, size = _centre_and_size(batch.boxes_NK4)
+    middle = torch.stack([cell_BK % side, cell_BK // side], dim=-1) + 0.5
+    return torch.cat([centre - middle, size.clamp(min=0.1).log()], dim=-1)
+
+
+def boxes_from_map(box_B4hw: Tensor) -> Tensor:
+    """Boxes (B, h*w, 4) in pixels that the map holds for each cell."""
+    side_h, side_w = box_B4hw.shape[-2:]
+    rows, columns = torch.meshgrid(
+        torch.arange(side_h, device=box_B4hw.device),
+        torch.arange(side_w, device=box_B4hw.device),
+        indexing="ij",
+    )
+    middle = torch.stack([columns, rows], dim=-1).reshape(-1, 2) + 0.5
+    values = box_B4hw.float().flatten(2).transpose(1, 2)
+    centre, half = middle + values[..., :2], values[..., 2:].clamp(-3, 5).exp() / 2
+    return STRIDE * torch.cat([centre - half, centre + half], dim=-1)
+
+
+PITCH = 9 - 1
+"""Place of the camera's pitch among the scaled settings."""
+
+
+def ground_embeddings() -> Tensor:
+    """Unit embeddings (G, D) of all grounds, seen from above by wild-clip."""
+    from lerf_wild.synth.grounds import ground_tiles
+
+    encoder = load_wild_clip()
+    tiles = [torch.from_numpy(ground_tiles(name)).permute(0, 3, 1, 2) for name in GROUNDS]
+    means = [encoder.encode_images(t.float() / 255.0).mean(dim=0) for t in tiles]
+    return functional.normalize(torch.stack(means), dim=-1)
+
+
+def _centre_and_size(boxes_NK4: Tensor) -> tuple[Tensor, Tensor]:
+    """Centres and sizes (..., 2) in cells."""
+    low, high = boxes_NK4[..., :2] / STRIDE, boxes_NK4[..., 2:] / STRIDE
+    return (low + high) / 2, high - low
+
+
+def _block(channels: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(8, channels), nn.ReLU()
+    )

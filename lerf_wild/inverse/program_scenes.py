@@ -1,0 +1,100 @@
+"""What is written of a photo: its program, where everything stands, a picture beside it, a GLB."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lerf_wild.assets.library import starter_library
+from lerf_wild.inverse.program_inference import Reading
+from lerf_wild.program.files import write_program
+from lerf_wild.program.frames import to_level, yaw_of
+from lerf_wild.program.statements import ANIMAL_KINDS
+from lerf_wild.program.types import Program, SceneObject
+from lerf_wild.render.program_export import write_glb
+from lerf_wild.render.scene_program import camera_height_m, render_program
+from lerf_wild.storage.atomic import write_bytes, write_json
+
+COVER_KINDS = ("shrub", "rock", "tree")
+
+
+def describe(reading: Reading) -> dict[str, Any]:
+    """Positions, headings and distances as plain data; metres and degrees.
+
+    ``east_m`` is to the camera's right and ``north_m`` straight ahead; a heading is clockwise from
+    straight ahead, and only animals have one.
+    """
+    program = reading.program
+    pitch = program.settings.camera_pitch_deg
+    spots = [to_level(item.loc_m, pitch) for item in program.objects]
+    objects = [
+        _described(item, spot, pitch, reading, i)
+        for i, (item, spot) in enumerate(zip(program.objects, spots))
+    ]
+    animals = [i for i, item in enumerate(program.objects) if item.kind in ANIMAL_KINDS]
+    cover = [i for i, item in enumerate(program.objects) if item.kind in COVER_KINDS]
+    for i in animals:
+        objects[i]["nearest_animal_m"] = _nearest(spots, i, animals)
+        objects[i]["nearest_cover_m"] = _nearest(spots, i, cover)
+    return {
+        "camera_height_m": round(camera_height_m(program), 3),
+        "camera_pitch_deg": round(pitch, 2),
+        "ground": program.settings.ground_name,
+        "objects": objects,
+    }
+
+
+def write_reconstruction(
+    folder: Path, photo: NDArray[np.uint8], reading: Reading, size: int = 256
+) -> None:
+    """Write `scene.txt`, `scene.json`, `side_by_side.jpg` and `scene.glb`; JSON comes last, so that
+    a folder that holds it is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_program(folder / "scene.txt", reading.program)
+    write_bytes(folder / "side_by_side.jpg", side_by_side(photo, reading.program, size))
+    write_glb(folder / "scene.glb", reading.program)
+    write_json(folder / "scene.json", describe(reading))
+
+
+def side_by_side(photo: NDArray[np.uint8], program: Program, size: int = 256) -> bytes:
+    """A JPEG of the photo beside the drawn program."""
+    drawn = render_program(program, size, size).picture.rgb
+    left = np.asarray(Image.fromarray(photo).resize((size, size)))
+    stream = io.BytesIO()
+    Image.fromarray(np.concatenate([left, drawn], axis=1)).save(stream, "JPEG", quality=88)
+    return stream.getvalue()
+
+
+def _described(
+    item: SceneObject, spot: NDArray[np.float64], pitch: float, reading: Reading, index: int
+) -> dict[str, Any]:
+    known = starter_library().entries.get(item.asset or "")
+    described: dict[str, Any] = {
+        "kind": item.kind,
+        "asset": item.asset,
+        "species": known.species if known is not None else None,
+        "licence": known.licence if known is not None else None,
+        "east_m": round(float(spot[0]), 3),
+        "north_m": round(float(spot[1]), 3),
+        "distance_m": round(float(np.hypot(spot[0], spot[1])), 3),
+        "angle_deg": round(float(np.degrees(np.arctan2(spot[0], spot[1]))), 2),
+        "height_m": round(item.height_m, 3),
+        "pixels": item.pixels,
+        "confidence": None if item.confidence is None else round(item.confidence, 3),
+        "candidates": list(reading.candidates[index]),
+        "margin": round(reading.margins[index], 4),
+    }
+    if item.kind in ANIMAL_KINDS and item.rotation_33 is not None:
+        yaw = np.degrees(yaw_of(item.rotation_33, pitch))
+        described["heading_deg"] = round(float((90.0 - yaw) % 360.0), 1)
+    return described
+
+
+def _nearest(spots: list[NDArray[np.float64]], i: int, others: list[int]) -> float | None:
+    gaps = [float(np.linalg.norm(spots[i][:2] - spots[j][:2])) for j in others if j != i]
+    return round(min(gaps), 3) if gaps else None

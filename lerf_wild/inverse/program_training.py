@@ -1,0 +1,167 @@
+"""Trains the program reader that comes with the package.
+
+lerf-wild synth raw --output-dir train --scenes 750 --views 8 --seed 0
+python -m lerf_wild.inverse.program_training --data train --output-dir run
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from lerf_wild.errors import TrainingError
+from lerf_wild.inverse.program_detector import ground_embeddings
+from lerf_wild.inverse.program_reader import LabelledCrops, ProgramReader
+from lerf_wild.inverse.program_samples import SETTING_NAMES, Batch
+
+SINE = len(SETTING_NAMES)
+"""Place of the sine of the sun's rotation among the scaled settings."""
+
+
+@dataclass(frozen=True)
+class ReaderTraining:
+    """How the reader is trained."""
+
+    steps: int = 3000
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    trunk_share: float = 0.3
+    """Share of the rate at which wild-clip's own stages go on learning."""
+    warmup: int = 100
+    averaging: float = 0.998
+    seed: int = 1
+    low_precision: bool = True
+    part: str = "all"
+    """"pictures" trains the detector alone, "objects" the rest; both may run at the same time."""
+
+
+class ReaderTrainer:
+    """A reader, its running average, and the state of the optimiser."""
+
+    def __init__(
+        self, model: ProgramReader, templates: LabelledCrops, spec: ReaderTraining
+    ) -> None:
+        self.model, self.templates, self.spec = model, templates, spec
+        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        self.ground = ground_embeddings()
+        trunk = [p for n, p in model.named_parameters() if ".trunk." in n]
+        rest = [p for n, p in model.named_parameters() if ".trunk." not in n]
+        self.groups = [
+            {"params": trunk, "share": spec.trunk_share},
+            {"params": rest, "share": 1.0},
+        ]
+        self.optimiser = torch.optim.AdamW(self.groups, spec.learning_rate, weight_decay=0.01)
+        self.generator = torch.Generator().manual_seed(spec.seed)
+
+    def step(self, index: int, batch: Batch, spent: float) -> dict[str, float]:
+        """One update; ``spent`` is the share of the training that is over.
+
+        Raises:
+            TrainingError: when a part of the loss isn't finite.
+        """
+        rate = self.spec.learning_rate * schedule(index, self.spec.warmup, spent)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["share"]
+        batch = augmented(batch, self.generator)
+        parts: dict[str, Tensor] = {}
+        if self.spec.part != "objects":
+            parts |= self.model.picture_losses(batch, self.ground, self.spec.low_precision)
+        if self.spec.part != "pictures":
+            rows = torch.randint(len(self.templates.asset_N), (8,), generator=self.generator)
+            shown = LabelledCrops(*(part[rows] for part in self.templates))
+            parts |= self.model.object_losses(batch, shown, self.generator, self.spec.low_precision)
+        total = torch.stack(list(parts.values())).sum()
+        if not torch.isfinite(total):
+            raise TrainingError(f"The loss at step {index} isn't finite; lower the rate.")
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimiser.step()
+        move_average(self.average, self.model, index, self.spec.averaging)
+        return {name: float(part.detach()) for name, part in parts.items()}
+
+
+@torch.no_grad()
+def move_average(average: nn.Module, model: nn.Module, step: int, averaging: float) -> None:
+    """Moves a running average of weights; early ones are forgotten faster."""
+    decay = min(averaging, (step + 1) / (step + 10))
+    for mean, value in zip(average.parameters(), model.parameters()):
+        mean.lerp_(value, 1.0 - decay)
+
+
+def schedule(index: int, warmup: int, spent: float) -> float:
+    """Linear warm-up, then a cosine to 0."""
+    return min(1.0, (index + 1) / max(warmup, 1)) * 0.5 * (1.0 + math.cos(math.pi * min(spent, 1)))
+
+
+def train(
+    trainer: ReaderTrainer,
+    batches: Iterator[Batch],
+    minutes: float = math.inf,
+    report: Callable[[int, dict[str, float]], None] = lambda step, parts: None,
+) -> ProgramReader:
+    """Train for the spec's steps or until the processor time is spent; returns the average."""
+    start = time.process_time()
+    for index in range(trainer.spec.steps):
+        clock = (time.process_time() - start) / (60.0 * minutes)
+        spent = max(index / trainer.spec.steps, clock)
+        if spent >= 1.0:
+            break
+        report(index, trainer.step(index, next(batches), spent))
+    return trainer.average
+
+
+def augmented(batch: Batch, generator: torch.Generator) -> Batch:
+    """Half of the pictures mirrored, all of them a little brighter or darker."""
+    flip = torch.rand(len(batch.rgb_N3HW), generator=generator) < 0.5
+    gain = 1.0 + 0.15 * (2.0 * torch.rand(len(flip), 3, 1, 1, generator=generator) - 1.0)
+    rgb = (batch.rgb_N3HW.float() * gain).clamp(0, 255).to(torch.uint8)
+    mirror = mirrored(batch)
+    mixed = {
+        name: _choose(flip, getattr(mirror, name), getattr(batch, name))
+        for name in ("boxes_NK4", "yaw_NK", "foot_NK2", "settings_NS")
+    }
+    return replace(batch, rgb_N3HW=_choose(flip, rgb.flip(-1), rgb), **mixed)
+
+
+def mirrored(batch: Batch) -> Batch:
+    """Left and right exchanged; animals are about symmetric, so a mirrored one is one that faces
+    the other way."""
+    side = batch.rgb_N3HW.shape[-1]
+    left, top, right, bottom = batch.boxes_NK4.unbind(dim=-1)
+    settings = batch.settings_NS.clone()
+    settings[:, SINE] *= -1
+    x, y = batch.foot_NK2.unbind(dim=-1)
+    return replace(
+        batch,
+        rgb_N3HW=batch.rgb_N3HW.flip(-1),
+        boxes_NK4=torch.stack([side - right, top, side - left, bottom], dim=-1),
+        yaw_NK=math.pi - batch.yaw_NK,
+        foot_NK2=torch.stack([side - x, y], dim=-1),
+        settings_NS=settings,
+    )
+
+
+def endless(batch: Batch, size: int, seed: int) -> Iterator[Batch]:
+    """Random parts of a batch that holds all samples, every sample once an epoch."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(len(batch.rgb_N3HW), generator=generator)
+        for rows in order.split(size):
+            if len(rows) == size:
+                yield batch.rows(rows)
+
+
+def shuffled(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of training assets in the order of their prototypes."""
+    return tuple(sorted(set(names)))
+
+
+def _choose(flip_N: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    return torch.where(flip_N.view(-1, *[1] * (yes.ndim - 1)), yes, no)

@@ -1,0 +1,110 @@
+"""A reader with its library, ready for photos and for measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lerf_wild.assets.recipes import STARTERS
+from lerf_wild.inverse.program_detector import ground_embeddings
+from lerf_wild.inverse.program_evaluation import figures, measure_reader
+from lerf_wild.inverse.program_inference import Reading, read_pictures
+from lerf_wild.inverse.program_reader import ProgramReader
+from lerf_wild.inverse.program_refine import refine
+from lerf_wild.inverse.program_samples import Sample
+from lerf_wild.inverse.program_templates import YAWS, Templates, library_templates
+from lerf_wild.inverse.program_weights import (
+    BUNDLED,
+    READER,
+    TEMPLATES,
+    load_reader,
+    load_templates,
+)
+from lerf_wild.program.types import Program
+
+
+@dataclass(frozen=True)
+class OpenReader:
+    """A reader, the templates it looks assets up in, and its threshold."""
+
+    model: ProgramReader
+    templates: Templates
+    ground_GD: Tensor
+    threshold: float
+
+    def read(
+        self,
+        photo: NDArray[np.uint8],
+        fov_deg: float,
+        threshold: float | None = None,
+        camera_height_m: float | None = None,
+        refined: bool = False,
+    ) -> Reading:
+        """Read one picture of 256 x 256 pixels; a known camera height sets the scale."""
+        rgb = torch.from_numpy(np.ascontiguousarray(np.moveaxis(photo, 2, 0)))[None]
+        limit = self.threshold if threshold is None else threshold
+        reading = read_pictures(self.model, rgb, self.templates, self.ground_GD, fov_deg, limit)[0]
+        if refined:
+            reading = replace(reading, program=refine(reading.program, photo))
+        if camera_height_m is not None:
+            reading = replace(reading, program=rescaled(reading.program, camera_height_m))
+        return reading
+
+
+def open_reader(folder: Path | None = None) -> OpenReader:
+    """The bundled reader, or that of a run; templates are made where the folder has none.
+
+    Raises:
+        ModelFileError: when a file is missing or broken.
+    """
+    place = BUNDLED if folder is None else folder
+    model, _, threshold = load_reader(place / READER)
+    if (place / TEMPLATES).is_file():
+        templates = load_templates(place / TEMPLATES)
+    else:
+        templates = library_templates(model.crops, tuple(STARTERS))
+    return OpenReader(model, templates, ground_embeddings(), threshold)
+
+
+def rescaled(program: Program, camera_height_m: float) -> Program:
+    """The program with all lengths scaled so that the camera has a height; one picture can't tell
+    a small scene nearby from a large one far away."""
+    factor = camera_height_m / (program.settings.camera_height_m or camera_height_m)
+    objects = [
+        replace(
+            item,
+            loc_m=tuple(factor * x for x in item.loc_m),
+            height_m=factor * item.height_m,
+        )
+        for item in program.objects
+    ]
+    settings = replace(program.settings, camera_height_m=camera_height_m)
+    return Program(settings, tuple(objects))
+
+
+def measure_on(reader: OpenReader, samples: Sequence[Sample], yaws: int = YAWS) -> dict[str, float]:
+    """The figures of a reader on samples, with all templates or fewer."""
+    kept = reader.templates.embedding_MYA[:, :: max(1, YAWS // yaws)][:, :yaws]
+    templates = replace(reader.templates, embedding_MYA=kept)
+    return measure_reader(reader.model, samples, templates, reader.ground_GD, reader.threshold)
+
+
+def refined_on(reader: OpenReader, samples: Sequence[Sample]) -> dict[str, float]:
+    """Errors before and after refinement on a few samples, under ``before_`` and ``refined_``."""
+    truths, before, after, names = [], [], [], []
+    for sample in samples:
+        fov = sample.program.settings.camera_fov_deg or 40.0
+        reading = reader.read(sample.rgb, fov)
+        truths.append(sample.program)
+        before.append(reading.program)
+        after.append(refine(reading.program, sample.rgb))
+        names.append(reading.candidates)
+    keys = ("lateral_error", "distance_error", "height_error", "yaw_error_deg")
+    first, second = figures(truths, before, names), figures(truths, after, names)
+    return {f"before_{k}": first[k] for k in keys} | {f"refined_{k}": second[k] for k in keys}

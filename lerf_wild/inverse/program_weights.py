@@ -1,0 +1,86 @@
+"""The door for files of program readers: weights as float16, sizes and names beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from lerf_wild.errors import ModelFileError
+from lerf_wild.inverse.primitive_weights import load_tensors, save_tensors
+from lerf_wild.inverse.program_decoder import DecoderSpec
+from lerf_wild.inverse.program_reader import ProgramReader
+from lerf_wild.inverse.program_templates import Templates
+from lerf_wild.program.statements import KINDS
+
+BUNDLED = Path(__file__).parent.parent / "weights" / "raw"
+READER, TEMPLATES, GROUNDS_FILE = "reader.safetensors", "templates.safetensors", "grounds"
+DEFAULT_THRESHOLD = 0.35
+
+
+def save_reader(
+    path: Path, model: ProgramReader, assets: Sequence[str], threshold: float = DEFAULT_THRESHOLD
+) -> None:
+    """Writes a reader; ``assets`` names its prototypes, ``threshold`` is what a centre must reach.
+
+    The prototypes are for training alone and are kept, as training may go on.
+    """
+    tensors = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    metadata = {
+        "decoder": json.dumps(asdict(model.decoder.spec)),
+        "assets": json.dumps(list(assets)),
+        "threshold": f"{threshold:.3f}",
+    }
+    save_tensors(path, tensors, metadata)
+
+
+def load_reader(path: Path) -> tuple[ProgramReader, tuple[str, ...], float]:
+    """Reads what `save_reader` wrote: the reader, ready to predict, its assets, its threshold.
+
+    Raises:
+        ModelFileError: the file is missing or broken, or its tensors don't fit a reader.
+    """
+    tensors, metadata = load_tensors(path)
+    try:
+        spec = DecoderSpec(**json.loads(metadata["decoder"]))
+        assets = tuple(json.loads(metadata["assets"]))
+        model = ProgramReader(spec, len(assets))
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        threshold = float(metadata["threshold"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).split("\n")[0][:150]
+        raise ModelFileError(f"{path}: not the weights of a program reader ({reason}).") from None
+    if any(not torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
+        raise ModelFileError(f"{path}: the weights hold values that aren't finite.")
+    return model.eval(), assets, threshold
+
+
+def save_templates(path: Path, templates: Templates) -> None:
+    """Writes a library's embeddings as float16."""
+    tensors = {"embedding": templates.embedding_MYA.half(), "kind": templates.kind_M}
+    save_tensors(path, tensors, {"names": json.dumps(list(templates.names))})
+
+
+def load_templates(path: Path) -> Templates:
+    """Reads what `save_templates` wrote.
+
+    Raises:
+        ModelFileError: the file is missing, broken, or holds something else.
+    """
+    tensors, metadata = load_tensors(path)
+    try:
+        names = tuple(json.loads(metadata["names"]))
+        templates = Templates(names, tensors["kind"], tensors["embedding"].float())
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: not the templates of a library ({error}).") from None
+    shape, kinds = templates.embedding_MYA.shape, templates.kind_M
+    is_whole = len(shape) == 3 and len(names) == shape[0] == len(kinds)
+    if not is_whole or not 0 <= int(kinds.min()) <= int(kinds.max()) < len(KINDS):
+        raise ModelFileError(f"{path}: names, kinds and embeddings don't fit each other.")
+    return templates

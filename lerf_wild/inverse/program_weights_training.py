@@ -1,0 +1,123 @@
+"""Makes the bundled reader: `python -m lerf_wild.inverse.program_weights_training --help`.
+
+    lerf-wild synth raw --output-dir starter --scenes 250
+    lerf-wild synth raw --output-dir grown --scenes 150 --assets grown
+    T="python -m lerf_wild.inverse.program_weights_training train --data starter grown"
+    $T --part pictures --output-path pictures.safetensors &
+    $T --part objects --output-path objects.safetensors
+    python -m lerf_wild.inverse.program_weights_training join --pictures pictures.safetensors \\
+        --objects objects.safetensors --output-dir lerf_wild/weights/raw
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+from rich.console import Console
+
+from lerf_wild.assets.recipes import STARTERS
+from lerf_wild.inverse.program_data import (
+    asset_names,
+    drawn_samples,
+    labelled_templates,
+    load_samples,
+)
+from lerf_wild.inverse.program_detector import ground_embeddings
+from lerf_wild.inverse.program_evaluation import measure_reader
+from lerf_wild.inverse.program_reader import ProgramReader
+from lerf_wild.inverse.program_samples import make_batch
+from lerf_wild.inverse.program_templates import library_templates
+from lerf_wild.inverse.program_training import ReaderTrainer, ReaderTraining, endless
+from lerf_wild.inverse.program_training import train as train_reader
+from lerf_wild.inverse.program_weights import (
+    READER,
+    TEMPLATES,
+    load_reader,
+    save_reader,
+    save_templates,
+)
+
+REPORT_EVERY = 25
+THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
+VALIDATION_SEED = 10_000
+
+
+def train(
+    data: tuple[Path, ...],
+    output_path: Path,
+    part: Literal["all", "pictures", "objects"] = "all",
+    steps: int = 3000,
+    minutes: float = 60.0,
+    batch_size: int = 8,
+    learning_rate: float = 1e-3,
+    seed: int = 1,
+    threads: int = 1,
+    initial: Path | None = None,
+) -> None:
+    """Trains a reader, or one of its two independent parts.
+
+    Args:
+        data: Folders that `synth raw` wrote.
+        output_path: Where the averaged weights go.
+        part: The detector (pictures), the rest (objects), or both.
+        steps: Optimiser steps at most.
+        minutes: Processor minutes at most; the rate falls to 0 by the earlier of the two.
+        batch_size: Pictures in a step.
+        learning_rate: Its peak; wild-clip's own stages get 0.3 of it.
+        seed: Of initial weights and the order of pictures.
+        threads: Processor cores to use.
+        initial: Weights to go on from, of the same assets.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    samples = load_samples(data)
+    names = asset_names(samples)
+    model = ProgramReader(assets=len(names))
+    if initial is not None:
+        model.load_state_dict(load_reader(initial)[0].state_dict())
+    spec = ReaderTraining(
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, part=part
+    )
+    trainer = ReaderTrainer(model, labelled_templates(names), spec)
+    batches = endless(make_batch(samples, names), batch_size, seed)
+    console, start = Console(), time.monotonic()
+
+    def report(step: int, parts: dict[str, float]) -> None:
+        if step % REPORT_EVERY == 0:
+            said = "  ".join(f"{name} {value:.3f}" for name, value in parts.items())
+            console.print(f"step {step:5d}  {said}  {time.monotonic() - start:.0f} s")
+
+    save_reader(output_path, train_reader(trainer, batches, minutes, report), names)
+
+
+def join(pictures: Path, objects: Path, output_dir: Path, scenes: int = 100) -> None:
+    """Puts the two parts together, makes the templates of the starter library and chooses the
+    threshold.
+
+    Args:
+        pictures: Weights whose detector is used.
+        objects: Weights of which all else is used.
+        output_dir: Folder of the bundled files.
+        scenes: Validation scenes on which the threshold with most exact counts is chosen.
+    """
+    model, names, _ = load_reader(objects)
+    model.detector.load_state_dict(load_reader(pictures)[0].detector.state_dict())
+    templates = library_templates(model.crops, tuple(STARTERS))
+    samples = drawn_samples(scenes, 1, VALIDATION_SEED)
+    ground, console = ground_embeddings(), Console()
+    counts = {}
+    for threshold in THRESHOLDS:
+        found = measure_reader(model, samples, templates, ground, threshold)
+        counts[threshold] = found["count_exact"]
+        console.print(f"threshold {threshold}: count exact {counts[threshold]:.3f}")
+    best = max(counts, key=lambda threshold: counts[threshold])
+    save_reader(output_dir / READER, model, names, best)
+    save_templates(output_dir / TEMPLATES, templates)
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"train": train, "join": join})

@@ -1,0 +1,1 @@
+"""RAW: reads a photo as a scene program."""
