@@ -21,6 +21,7 @@ METHODS = {
     "lerf_wild_big": ("lerf_wild.methods.lerf_wild.config", "lerf-wild-big"),
     "lerf_wild_splat": ("lerf_wild.methods.lerf_wild_splat.config", "lerf-wild-splat"),
     "air": ("lerf_wild.methods.air.config", "air"),
+    "raw": ("lerf_wild.methods.raw.config", "raw"),
 }
 """Attribute of this module -> (module that defines it under the same name, method name)."""
 
