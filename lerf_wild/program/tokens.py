@@ -15,6 +15,7 @@ from lerf_wild.errors import SceneProgramError
 MAX_CHARACTERS = 4 << 20
 """Most characters of a program."""
 MAX_LINE_CHARACTERS = 64 << 10
+MAX_LINES = 4096
 MAX_STATEMENTS = 512
 """Most statements of a program: some 500 objects."""
 MAX_TOKENS = 24_000
@@ -59,6 +60,8 @@ def lines_of(text: str) -> list[str]:
         raise SceneProgramError(
             f"The scene program has {len(text):,} characters; {MAX_CHARACTERS:,} are read."
         )
+    if text.count("\n") > MAX_LINES:
+        raise SceneProgramError(f"The scene program has more than {MAX_LINES} lines.")
     lines = text.replace("\r\n", "\n").split("\n")
     for number, line in enumerate(lines, 1):
         if len(line) > MAX_LINE_CHARACTERS:

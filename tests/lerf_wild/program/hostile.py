@@ -60,6 +60,8 @@ BOMBS = [
     _added('body=("quadruped", [' + "1, " * 600 + "1], [])"),
     "set_air(1e" + "9" * 50 + ")\n",
     "1.0 " * 10_000,
+    "#\n" * 2_000_000,
+    "\n" * 4_000_000 + "boom()\n",
 ]
 NEAR_MISSES = [
     "set_air(nan)\n",
