@@ -22,6 +22,7 @@ METHODS = {
     "lerf_wild_splat": ("lerf_wild.methods.lerf_wild_splat.config", "lerf-wild-splat"),
     "air": ("lerf_wild.methods.air.config", "air"),
     "raw": ("lerf_wild.methods.raw.config", "raw"),
+    "genzoo": ("lerf_wild.methods.genzoo.config", "genzoo"),
 }
 """Attribute of this module -> (module that defines it under the same name, method name)."""
 

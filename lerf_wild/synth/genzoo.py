@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from lerf_wild.animals import schema
 from lerf_wild.animals.bundled import load_quadruped
@@ -148,7 +150,7 @@ def decode(key: str, parts: Mapping[str, bytes]) -> GenzooSample:
     except KeyError as error:
         raise DatasetError(f"Sample {key}: part {error} is missing.") from None
     # numpy and zipfile raise these, and more, for data that is cut off or of another kind.
-    except (UnidentifiedImageError, OSError, ValueError, TypeError, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(f"Sample {key}: not readable ({str(error)[:100]}).") from None
     if keypoints.shape != (len(schema.KEYPOINT_NAMES), 3) or box.shape != (4,):
         raise DatasetError(f"Sample {key}: keypoints {keypoints.shape}, box {box.shape}.")

@@ -1,0 +1,96 @@
+"""Training crops that differ each time: place, size, roll, mirror, light, blur, and patches.
+
+Symbols: B crops, S side in pixels. Follows GenZoo's training (scale, rotation, shift, colour,
+resizing, grey, occluders), with mirrored pictures added, which a body with swappable sides allows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lerf_wild.inverse.animal_bodies import JointBody
+from lerf_wild.inverse.animal_crops import Crops, box_crops
+from lerf_wild.inverse.animal_samples import (
+    MARGIN,
+    AnimalBatch,
+    AnimalSamples,
+    make_batch,
+    mirrored,
+)
+
+ABSENT_SHARE = 0.04
+"""Share of crops that are moved off the animal, so that the network knows what none looks like."""
+
+
+def training_batch(
+    samples: AnimalSamples,
+    body: JointBody,
+    size: int,
+    generator: torch.Generator,
+    augment: bool = True,
+) -> AnimalBatch:
+    """Crops of some samples; without ``augment`` plain ones around their boxes."""
+    count = len(samples)
+    if not augment:
+        where = box_crops(samples.boxes_N4[:, :2], samples.boxes_N4[:, 2:], MARGIN)
+        return make_batch(samples, where, body, size, torch.ones(count))
+    samples = mirrored(samples, torch.rand(count, generator=generator) < 0.5)
+    where, present = drawn_crops(samples, generator)
+    batch = make_batch(samples, where, body, size, present)
+    crops = patched(recoloured(batch.crops_B3SS, generator), generator)
+    return AnimalBatch(**{**vars(batch), "crops_B3SS": crops})
+
+
+def drawn_crops(samples: AnimalSamples, generator: torch.Generator) -> tuple[Crops, Tensor]:
+    """Jittered squares around boxes, and whether the animal is in them."""
+    count = len(samples)
+
+    def normal(spread: float, most: float) -> Tensor:
+        return spread * torch.randn(count, generator=generator).clamp(-most, most)
+
+    low, high = samples.boxes_N4[:, :2], samples.boxes_N4[:, 2:]
+    crops = box_crops(low, high, MARGIN)
+    half = crops.half_B * (1.0 + normal(0.12, 2.0)).clamp(0.85, 1.5)
+    shift = torch.stack([normal(0.06, 2.0), normal(0.06, 2.0)], -1)
+    middle = crops.middle_B2 + shift * half[:, None]
+    tilted = torch.rand(count, generator=generator) < 0.6
+    roll = torch.where(tilted, normal(0.2, 2.0), torch.zeros(count))
+    absent = torch.rand(count, generator=generator) < ABSENT_SHARE
+    side = torch.rand(count, generator=generator) * 6.2832
+    away = torch.stack([side.cos(), side.sin()], -1)
+    middle = torch.where(absent[:, None], middle + 1.6 * half[:, None] * away, middle)
+    return Crops(middle, half, roll), 1.0 - absent.float()
+
+
+def recoloured(crops_B3SS: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur, colour, contrast, grey and noise, each crop for itself."""
+    count = len(crops_B3SS)
+
+    def draw(low: float, high: float, *shape: int) -> Tensor:
+        shape = shape or (1, 1, 1)
+        return low + (high - low) * torch.rand(count, *shape, generator=generator)
+
+    soft = functional.avg_pool2d(
+        functional.pad(crops_B3SS, (1, 1, 1, 1), mode="replicate"), 3, stride=1
+    )
+    crops = crops_B3SS + draw(-1.0, 1.0).clamp_min(0.0) * (soft - crops_B3SS)
+    crops = crops * draw(0.8, 1.2, 3, 1, 1) * draw(0.7, 1.3)
+    grey = crops.mean(1, keepdim=True)
+    share = torch.where(draw(0.0, 1.0) < 0.1, torch.zeros(()), draw(0.6, 1.4))
+    crops = (grey + (crops - grey) * share).clamp(1e-4, 1.0) ** draw(0.8, 1.25)
+    noise = torch.randn(crops.shape, generator=generator) * draw(0.0, 0.04)
+    return (crops + noise).clamp(0.0, 1.0)
+
+
+def patched(crops_B3SS: Tensor, generator: torch.Generator, share: float = 0.2) -> Tensor:
+    """Some crops with a rectangle of another crop laid over a part."""
+    count, _, side, _ = crops_B3SS.shape
+    middle = torch.rand(count, 2, generator=generator)
+    reach = 0.06 + 0.14 * torch.rand(count, 2, generator=generator)
+    steps = (torch.arange(side) + 0.5) / side
+    inside = (steps[None, None] - middle[:, :, None]).abs() < reach[:, :, None]
+    chosen = torch.rand(count, generator=generator) < share
+    cover = inside[:, 0, None, :] & inside[:, 1, :, None] & chosen[:, None, None]
+    return torch.where(cover[:, None], crops_B3SS.roll(1, 0), crops_B3SS)

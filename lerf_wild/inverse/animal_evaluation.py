@@ -1,0 +1,118 @@
+"""Figures of a regressor on pictures whose truth is known, and of knowing nothing.
+
+Symbols: N samples, B crops, J joints (35), V vertices, P keypoints (26). Errors in space are 1000 x
+model units, in the pictures' camera axes; PCK counts visible and hidden keypoints in the picture.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lerf_wild.animals.body import BodyModel, PosedBody
+from lerf_wild.animals.bundled import load_quadruped
+from lerf_wild.animals.metrics import (
+    head_tail_px,
+    keypoints_right,
+    procrustes_error,
+    scaled_error,
+)
+from lerf_wild.inverse.animal_bodies import joint_body
+from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
+from lerf_wild.inverse.animal_samples import AnimalBatch, AnimalSamples, plain_batch
+
+BATCH = 64
+
+
+def measure(
+    network: AnimalNetwork | None,
+    samples: AnimalSamples,
+    narrow_crop: bool = False,
+    vertices: bool = True,
+) -> dict[str, float]:
+    """Means over the samples; without a network those of the mean pose and shape.
+
+    Returns:
+        ``pck_05`` (0-1), ``pck_01``, ``s_mpjpe``, ``pa_mpjpe`` and, with ``vertices``, ``s_v2v``,
+        ``pa_v2v``.
+    """
+    rows = per_animal(network, samples, narrow_crop, vertices)
+    figures = {name: float(v.nanmean()) for name, v in rows.items() if "right" not in name}
+    for name in ("pck_05", "pck_01"):
+        figures[name] = float(rows[f"{name}_right"].sum() / rows["counted_right"].sum())
+    return figures
+
+
+@torch.no_grad()
+def per_animal(
+    network: AnimalNetwork | None,
+    samples: AnimalSamples,
+    narrow_crop: bool = False,
+    vertices: bool = True,
+) -> dict[str, Tensor]:
+    """What `measure` takes the means of: one value a sample."""
+    from lerf_wild.inverse.animal_training import narrowed
+
+    model = load_quadruped().model
+    body, rows = joint_body(model), []
+    size = 96 if network is None else network.spec.input_px
+    for start in range(0, len(samples), BATCH):
+        part = samples.rows(slice(start, start + BATCH))
+        batch = plain_batch(part, body, size)
+        if network is None:
+            outputs = know_nothing(batch, model)
+        else:
+            crops = narrowed(batch.crops_B3SS) if narrow_crop else batch.crops_B3SS
+            outputs = network(crops.contiguous(memory_format=torch.channels_last))
+        rows.append(_errors(outputs, batch, part, model, vertices))
+    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+
+def know_nothing(batch: AnimalBatch, model: BodyModel) -> AnimalOutputs:
+    """The mean pose and shape, seen from the side, in the middle of every crop: the baseline."""
+    from lerf_wild.inverse.animal_bodies import pose_space
+    from lerf_wild.inverse.animal_network import nearest_rotations
+
+    count = len(batch.betas_BK)
+    mean = nearest_rotations(pose_space(model).mean_P.unflatten(0, (-1, 3, 3)))
+    side_on = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    rotations = torch.cat([side_on[None], mean]).expand(count, -1, -1, -1)
+    camera = torch.tensor([-0.2, 0.0, -0.3, 1.3]).expand(count, -1)
+    points = torch.zeros_like(batch.points_BQ2)
+    betas = torch.zeros_like(batch.betas_BK)
+    return AnimalOutputs(rotations, betas, camera, points, torch.ones(count))
+
+
+def in_picture(outputs: AnimalOutputs, batch: AnimalBatch, model: BodyModel) -> PosedBody:
+    """The animals that outputs describe, in the crops' camera axes."""
+    root = outputs.root_B3()
+    pivot = joint_body(model).pivot(outputs.betas_BK)
+    return model.pose(outputs.betas_BK, outputs.rotations_BJ33, root - pivot)
+
+
+def _errors(
+    outputs: AnimalOutputs,
+    batch: AnimalBatch,
+    samples: AnimalSamples,
+    model: BodyModel,
+    vertices: bool,
+) -> dict[str, Tensor]:
+    found = in_picture(outputs, batch, model)
+    pivot = joint_body(model).pivot(batch.betas_BK)
+    root = batch.joints_BJ3[:, 0]
+    true = model.pose(batch.betas_BK, batch.rotations_BJ33, root - pivot)
+    rows = {
+        "s_mpjpe": scaled_error(found.joints, true.joints),
+        "pa_mpjpe": procrustes_error(found.joints, true.joints),
+    }
+    if vertices:
+        rows["s_v2v"] = scaled_error(found.vertices, true.vertices)
+        rows["pa_v2v"] = procrustes_error(found.vertices, true.vertices)
+    spots, shown = batch.project(found.keypoints), batch.project(true.keypoints)
+    valid = samples.keypoints_NP3[..., 2] > 0
+    length = head_tail_px(shown)
+    for name, share in (("pck_05", 0.5), ("pck_01", 0.1)):
+        right, counted = keypoints_right(spots, shown, length, share, valid)
+        rows[f"{name}_right"] = right.double()
+    rows["counted_right"] = counted.double()
+    return rows

@@ -1,0 +1,231 @@
+"""Trains the regressor that comes with the package.
+
+lerf-wild synth genzoo --output-dir train --num 20000 --size 128 --signals False --split train
+lerf-wild synth genzoo --output-dir val --num 400 --size 128 --signals False --split val --seed 1
+python -m lerf_wild.inverse.animal_training --data train --val val --output-dir run --minutes 60
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lerf_wild.animals.bundled import load_quadruped
+from lerf_wild.errors import TrainingError
+from lerf_wild.inverse.animal_augmentation import training_batch
+from lerf_wild.inverse.animal_bodies import joint_body, pose_space
+from lerf_wild.inverse.animal_losses import LossWeights, animal_losses
+from lerf_wild.inverse.animal_network import AnimalNetwork, NetworkSpec
+from lerf_wild.inverse.animal_samples import AnimalSamples, load_samples
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """How the regressor is trained."""
+
+    steps: int = 20_000
+    batch_size: int = 48
+    learning_rate: float = 1.5e-3
+    warmup: int = 200
+    averaging: float = 0.998
+    augment: bool = True
+    narrow_crop: bool = False
+    """Blanks an eighth of the crop on either side, as the released GenZoo's input does."""
+    seed: int = 1
+    low_precision: bool = True
+    """bfloat16 convolutions; twice as fast where the processor has the instruction."""
+
+
+class AnimalTrainer:
+    """A network, its running average, and the state of the optimiser."""
+
+    def __init__(self, spec: TrainingSpec, network: NetworkSpec | None = None) -> None:
+        torch.manual_seed(spec.seed)
+        self.spec, model = spec, load_quadruped().model
+        self.network = AnimalNetwork(network or NetworkSpec(), pose_space(model))
+        self.network.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.body, self.shapedirs = joint_body(model), model.shapedirs_V3K
+        self.weights = LossWeights()
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), spec.learning_rate, weight_decay=1e-4
+        )
+        self.index, self.seconds = 0, 0.0
+
+    def step(self, samples: AnimalSamples, spent: float) -> dict[str, float]:
+        """One update; ``spent`` is the share of the training that is over.
+
+        Raises:
+            TrainingError: when a part of the loss isn't finite.
+        """
+        spec = self.spec
+        generator = torch.Generator().manual_seed(spec.seed * 1_000_003 + self.index)
+        rate = spec.learning_rate * schedule(self.index, spec.warmup, spent)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        rows = torch.randint(len(samples), (spec.batch_size,), generator=generator)
+        size = self.network.spec.input_px
+        batch = training_batch(samples.rows(rows), self.body, size, generator, spec.augment)
+        crops = narrowed(batch.crops_B3SS) if spec.narrow_crop else batch.crops_B3SS
+        crops = crops.contiguous(memory_format=torch.channels_last)
+        self.network.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=spec.low_precision):
+            outputs = self.network(crops)
+        outputs = type(outputs)(*(part.float() for part in outputs))
+        parts = animal_losses(outputs, batch, self.body, self.shapedirs, self.weights)
+        total = torch.stack(list(parts.values())).sum()
+        if not torch.isfinite(total):
+            raise TrainingError(f"The loss at step {self.index} is {float(total)}; lower the rate.")
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 20.0)
+        self.optimiser.step()
+        update_average(self.average, self.network, self.index, spec.averaging)
+        self.index += 1
+        return {name: float(part.detach()) for name, part in parts.items()}
+
+
+def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
+    """Moves a running average of weights and of the normalisation's statistics."""
+    keep = min(decay, (step + 1) / (step + 10))
+    with torch.no_grad():
+        for mean, value in zip(average.state_dict().values(), network.state_dict().values()):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1.0 - keep)
+            else:
+                mean.copy_(value)
+
+
+def schedule(index: int, warmup: int, spent: float) -> float:
+    """Linear warm-up, then a cosine to 0."""
+    return min(1.0, (index + 1) / max(warmup, 1)) * 0.5 * (1.0 + math.cos(math.pi * min(spent, 1)))
+
+
+def narrowed(crops_B3SS: Tensor) -> Tensor:
+    """Crops with an eighth blanked on either side: what 192 of 256 columns leave."""
+    cut = crops_B3SS.shape[-1] // 8
+    crops = crops_B3SS.clone()
+    crops[..., :cut] = 0.5
+    crops[..., -cut:] = 0.5
+    return crops
+
+
+def train(
+    trainer: AnimalTrainer,
+    samples: AnimalSamples,
+    minutes: float = math.inf,
+    report: Callable[[AnimalTrainer, dict[str, float]], None] = lambda trainer, parts: None,
+) -> AnimalNetwork:
+    """Trains until the spec's steps or the processor time are spent; returns the average."""
+    begun = time.process_time() - trainer.seconds
+    while True:
+        trainer.seconds = time.process_time() - begun
+        spent = max(trainer.index / trainer.spec.steps, trainer.seconds / (60.0 * minutes))
+        if spent >= 1.0:
+            return trainer.average
+        report(trainer, trainer.step(samples, spent))
+
+
+def save_state(path: Path, trainer: AnimalTrainer) -> None:
+    """Writes all that training needs to go on, atomically."""
+    from lerf_wild.inverse.primitive_weights import save_tensors
+
+    tensors = {f"network.{k}": v for k, v in trainer.network.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in trainer.average.state_dict().items()}
+    for number, state in trainer.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{number}.{k}": v for k, v in state.items()}
+    counters = {"index": str(trainer.index), "seconds": str(trainer.seconds)}
+    save_tensors(path, tensors, counters)
+
+
+def load_state(path: Path, trainer: AnimalTrainer) -> None:
+    """Goes on from what `save_state` wrote; raises ModelFileError where it can't be read."""
+    from lerf_wild.inverse.primitive_weights import load_tensors
+
+    tensors, counters = load_tensors(path)
+    for name in ("network", "average"):
+        part = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(name)}
+        getattr(trainer, name).load_state_dict(part)
+    state = trainer.optimiser.state_dict()
+    for key, value in tensors.items():
+        if key.startswith("optimiser."):
+            _, number, name = key.split(".", 2)
+            state["state"].setdefault(int(number), {})[name] = value
+    trainer.optimiser.load_state_dict(state)
+    trainer.index, trainer.seconds = int(counters["index"]), float(counters["seconds"])
+
+
+def main(
+    data: Path,
+    val: Path,
+    output_dir: Path,
+    minutes: float = 60.0,
+    steps: int = 1_000_000,
+    batch_size: int = 48,
+    learning_rate: float = 1.5e-3,
+    raw_rotations: bool = False,
+    narrow_crop: bool = False,
+    augment: bool = True,
+    most: int | None = None,
+    report_every: int = 250,
+    seed: int = 1,
+) -> None:
+    """Trains on shards, goes on where it was stopped, and writes weights and figures.
+
+    Args:
+        data: Training shards of `synth genzoo`.
+        val: Validation shards; the test split is never looked at.
+        output_dir: Folder for state, weights and figures.
+        minutes: Processor time.
+        steps: Most steps.
+        batch_size: Crops in a step.
+        learning_rate: Highest rate.
+        raw_rotations: For comparison: leaves the nine numbers of a rotation as they are.
+        narrow_crop: For comparison: blanks an eighth of the crop on either side.
+        augment: Whether crops and colours differ each time.
+        most: Pictures to use.
+        report_every: Steps between lines of figures.
+        seed: What decides everything.
+    """
+    from lerf_wild.inverse.animal_evaluation import measure
+    from lerf_wild.inverse.animal_weights import save_network
+    from lerf_wild.storage.atomic import write_json
+
+    spec = TrainingSpec(
+        steps, batch_size, learning_rate, augment=augment, narrow_crop=narrow_crop, seed=seed
+    )
+    trainer = AnimalTrainer(spec, NetworkSpec(raw_rotations=raw_rotations))
+    model = load_quadruped().model
+    samples = load_samples(data, trainer.body, model.sha256, most)
+    held_out = load_samples(val, trainer.body, model.sha256)
+    state = output_dir / "state.safetensors"
+    if state.exists():
+        load_state(state, trainer)
+    sums: dict[str, float] = {}
+
+    def report(trainer: AnimalTrainer, parts: dict[str, float]) -> None:
+        for name, part in parts.items():
+            sums[name] = sums.get(name, 0.0) + part / report_every
+        if trainer.index % report_every == 0:
+            figures = measure(trainer.average, held_out, narrow_crop=narrow_crop)
+            shown = " ".join(f"{k} {v:.3g}" for k, v in {**sums, **figures}.items())
+            print(f"{trainer.index} {trainer.seconds:.0f} s {shown}", flush=True)  # noqa: T201
+            save_state(state, trainer)
+            sums.clear()
+
+    train(trainer, samples, minutes, report)
+    figures = measure(trainer.average, held_out, narrow_crop=narrow_crop)
+    about = {"body": model.sha256, "pictures": str(len(samples)), "steps": str(trainer.index)}
+    save_network(output_dir / "genzoo.safetensors", trainer.average, about)
+    write_json(output_dir / "figures.json", {**figures, **about, "seconds": trainer.seconds})
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(main, config=(tyro.conf.FlagConversionOff,))

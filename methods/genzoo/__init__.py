@@ -1,0 +1,1 @@
+"""GenZoo: an animal's shape, pose and camera from a picture, learned from generated ones."""

@@ -1,0 +1,76 @@
+"""The network and its running average, under the interface of nerfstudio's models."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from lerf_wild.animals.bundled import load_quadruped
+from lerf_wild.errors import ModelFileError
+from lerf_wild.inverse.animal_bodies import joint_body, pose_space
+from lerf_wild.inverse.animal_losses import LossWeights, animal_losses
+from lerf_wild.inverse.animal_network import AnimalNetwork, NetworkSpec
+from lerf_wild.inverse.animal_samples import AnimalBatch
+from lerf_wild.inverse.animal_training import update_average
+from lerf_wild.inverse.animal_weights import load_network
+from lerf_wild.methods.genzoo.config import GenzooModelConfig
+
+
+class GenzooModel(nn.Module):
+    """What is trained, and what is used."""
+
+    def __init__(self, config: GenzooModelConfig) -> None:
+        super().__init__()
+        self.config, model = config, load_quadruped().model
+        spec = NetworkSpec(
+            input_px=config.input_px,
+            backbone=config.backbone,
+            raw_rotations=config.raw_rotations,
+        )
+        self.network = AnimalNetwork(spec, pose_space(model))
+        if config.initial is not None:
+            self._begin_with(config, model.sha256)
+        self.network.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.body = joint_body(model)
+        self.register_buffer("shapedirs", model.shapedirs_V3K, persistent=False)
+        self.weights = LossWeights(
+            config.projection_weight, config.rotation_weight, config.shape_weight
+        )
+
+    def _begin_with(self, config: GenzooModelConfig, body_sha256: str) -> None:
+        earlier, _ = load_network(config.initial, body_sha256)
+        try:
+            self.network.load_state_dict(earlier.state_dict())
+        except RuntimeError:
+            raise ModelFileError(
+                f"{config.initial}: weights of another network ({earlier.spec.backbone}); give the "
+                "same --pipeline.model.backbone."
+            ) from None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.shapedirs.device
+
+    def train(self, mode: bool = True) -> GenzooModel:
+        """Switches the network; the average always predicts."""
+        super().train(mode)
+        self.average.eval()
+        return self
+
+    def losses(self, batch: AnimalBatch) -> dict[str, Tensor]:
+        """The weighted parts of the loss."""
+        crops = batch.crops_B3SS.contiguous(memory_format=torch.channels_last)
+        low = self.config.low_precision
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            outputs = self.network(crops)
+        outputs = type(outputs)(*(part.float() for part in outputs))
+        body = self.body.to(self.device)
+        return animal_losses(outputs, batch, body, self.shapedirs, self.weights)
+
+    def after_step(self, step: int) -> None:
+        """Moves the running average towards the network."""
+        update_average(self.average, self.network, step, self.config.averaging)
