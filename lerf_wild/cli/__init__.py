@@ -43,6 +43,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "a SMAL-family pickle as a body file, read safely",
     ),
     "animal eval": ("lerf_wild.cli.animal_eval:animal_eval", "PCK, S- and PA- errors of answers"),
+    "animal infer": (
+        "lerf_wild.cli.animal_infer:animal_infer",
+        "shape, pose and camera of the animals in photos",
+    ),
+    "animal fit": (
+        "lerf_wild.cli.animal_fit:animal_fit",
+        "an animal fitted to keypoints and a mask",
+    ),
     "assets add": ("lerf_wild.cli.assets:assets_add", "a GLB, OBJ or PLY into the library"),
     "assets grow": ("lerf_wild.cli.assets_grow:assets_grow", "new individuals of the six kinds"),
     "assets index": ("lerf_wild.cli.assets:assets_index", "list the library, embed what is new"),
