@@ -92,8 +92,7 @@ class RelevancyPanel(ViewerControl):
             machines[client_id] = machine
         viewer.render_statemachines = machines
         self._widgets = Widgets(self.viser_server.gui, self._actions())
-        host = viewer.config.websocket_host
-        warning = "" if is_loopback(host) else OPEN_TO_ALL.format(host=plain(host))
+        warning = reach_warning(viewer.config.websocket_host)
         self._widgets.build(self._set_names(), self._run.unit, warning)
         self._asker = Latest(self._ask, self.trouble, "phrases")
         self._teller = Latest(lambda _: self._tell(), self.trouble, "verdicts")
@@ -343,6 +342,12 @@ class RelevancyPanel(ViewerControl):
         self._points = show_points(
             self.viser_server, self._points, self._table, scene, VISER_NERFSTUDIO_SCALE_RATIO
         )
+
+
+def reach_warning(host: str) -> str:
+    """Returns a warning, in markdown, when others than this machine can reach an address."""
+    shown = "".join(letter for letter in host if letter.isalnum() or letter in ".:-")
+    return "" if is_loopback(host) else OPEN_TO_ALL.format(host=shown)
 
 
 def run_folder(pipeline: Any, viewer: Any) -> Path:

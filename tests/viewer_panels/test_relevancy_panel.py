@@ -9,6 +9,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -324,6 +325,16 @@ def test_the_camera_goes_there_once_the_scene_says_where(panel, screen, monkeypa
     panel._change(lambda old: old)
     wait_until(lambda: went)
     assert not panel._widgets.status.visible
+
+
+@pytest.mark.parametrize(("host", "is_open"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_a_viewer_that_all_can_reach_is_warned_of(host, is_open):
+    gui = mock.MagicMock()
+    built = widgets.Widgets(gui, mock.MagicMock())
+    built.build((), "m", relevancy.reach_warning(host))
+    first = gui.add_markdown.call_args_list[0]
+    assert first.kwargs["visible"] == is_open
+    assert (host in first.args[0]) == is_open
 
 
 def test_every_control_has_a_hint():

@@ -91,6 +91,25 @@ def test_a_given_size_is_the_nearest_one():
     np.testing.assert_allclose(found.size_P, 0.1, rtol=1e-5)
 
 
+def test_sizes_can_be_chosen_among_some_points():
+    baked = make_baked()
+    texts = np.stack([baked.texts["fox"], baked.texts["log"]])
+    canonical = np.stack([baked.texts[word] for word in WORDS[2:]])
+    among = np.arange(int(baked.counts_V[:6].sum()))
+    part = replace(
+        baked,
+        **{name: getattr(baked, name)[among] for name in ("positions_N3", "normals_N3")},
+        **{name: getattr(baked, name)[among] for name in ("colours_N3", "views_N")},
+        counts_V=baked.counts_V[:6],
+        codes_SKV=baked.codes_SKV[:, :, :6],
+    )
+    found = Answerer(baked).answer(texts, canonical, among=among)
+    relevancy, sizes = slow_answer(part, texts, canonical)
+    np.testing.assert_array_equal(found.size_P, sizes)
+    np.testing.assert_allclose(found.relevancy_PN[:, among], relevancy, atol=1e-5)
+    assert (sizes != slow_answer(baked, texts, canonical)[1]).any()
+
+
 def test_unseen_voxels_score_nothing():
     baked = make_baked()
     found = BakedScene(baked).ask(["fox"])
