@@ -5,7 +5,8 @@ card in `weights/shape_flow` has figures), so the bundled flow has this one. It 
 word is the sum of hashed runs of its letters, so that "necked" lies near "neck"; convolutions over
 neighbouring words bind "very short" to "legs"; the phrase is the largest response.
 
-Symbols: B phrases, W words, G runs of letters of a word, D embedding dimensions.
+Symbols: B phrases, W words of a phrase, U different words, G runs of letters of a word, D embedding
+dimensions.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,19 @@ FILLERS = frozenset("a an the of photo picture image this is it here".split())
 """Words that say nothing about a shape and would only push others apart."""
 
 
+class HashedPhrases(NamedTuple):
+    """Phrases as numbers."""
+
+    runs_UG: Tensor
+    """Buckets of each different word's runs, padded with ``BUCKETS``; the last word is none."""
+    words_BW: Tensor
+    """Which words a phrase has, padded with U - 1."""
+
+    def chosen(self, rows: Tensor) -> HashedPhrases:
+        """Some of the phrases."""
+        return HashedPhrases(self.runs_UG, self.words_BW[rows])
+
+
 class WordEncoder(nn.Module):
     """Phrases -> unit vectors (B, 64)."""
 
@@ -36,12 +51,11 @@ class WordEncoder(nn.Module):
         self.head = nn.Linear(2 * WIDTH, DIM)
         self.dim = DIM
 
-    def forward(self, runs_BWG: Tensor) -> Tensor:
-        """Embeddings (B, D) of hashed phrases from `hashed`."""
-        batch, words, _ = runs_BWG.shape
-        present = (runs_BWG[..., 0] < BUCKETS).unsqueeze(1)
-        state = self.runs(runs_BWG.flatten(0, 1)).view(batch, words, WIDTH).transpose(1, 2)
-        state = state * present
+    def forward(self, phrases: HashedPhrases) -> Tensor:
+        """Embeddings (B, D) of phrases from `hashed`."""
+        present = (phrases.words_BW < len(phrases.runs_UG) - 1).unsqueeze(1)
+        words_UD = self.runs(phrases.runs_UG)
+        state = words_UD[phrases.words_BW].transpose(1, 2) * present
         for layer in self.near:
             state = state + nn.functional.gelu(layer(state)) * present
         mean = state.sum(-1) / present.sum(-1).clamp_min(1)
@@ -54,19 +68,21 @@ class WordEncoder(nn.Module):
         return self(hashed(texts))
 
 
-def hashed(texts: Sequence[str]) -> Tensor:
-    """Bucket numbers (B, W, G) of phrases, padded with ``BUCKETS``.
+def hashed(texts: Sequence[str]) -> HashedPhrases:
+    """Phrases as numbers of words and of their runs.
 
     Raises:
         QueryError: a phrase has no word.
     """
-    rows = [[_runs(word) for word in _words(text)] for text in texts]
+    rows = [_words(text) for text in texts]
+    numbers = {word: n for n, word in enumerate(dict.fromkeys(w for row in rows for w in row))}
+    runs = torch.full((len(numbers) + 1, MAX_RUNS), BUCKETS)
+    for word, number in numbers.items():
+        found = _runs(word)
+        runs[number, : len(found)] = torch.tensor(found)
     longest = max((len(row) for row in rows), default=1)
-    table = torch.full((len(rows), longest, MAX_RUNS), BUCKETS)
-    for number, row in enumerate(rows):
-        for place, runs in enumerate(row):
-            table[number, place, : len(runs)] = torch.tensor(runs)
-    return table
+    padded = [[numbers[w] for w in row] + [len(numbers)] * (longest - len(row)) for row in rows]
+    return HashedPhrases(runs, torch.tensor(padded).view(len(rows), longest))
 
 
 def encoder_from(tensors: Mapping[str, Tensor]) -> WordEncoder:

@@ -62,8 +62,8 @@ def degree_correlations(shapes: ShapeFlow, kinds: Sequence[str], seed: int = 0) 
 
 def proportions_of(shapes: ShapeFlow, phrases: Sequence[str]) -> torch.Tensor:
     """Proportions (B, 6) measured on the meshes of phrases."""
-    betas = torch.stack([shapes.betas_of(phrase) for phrase in phrases])
-    return measured(shapes.model, shapes.model.rest(betas))
+    rest = shapes.model.rest(shapes.likeliest(phrases))
+    return measured(shapes.model, rest)
 
 
 def main(

@@ -129,7 +129,7 @@ def _units(model: BodyModel, left: Left) -> float:
     return float((own * mesh).sum() / mesh.square().sum())
 
 
-def make(output_path: Path, per_kind: int = 14, seed: int = 0) -> None:
+def make(output_path: Path, per_kind: int = 13, seed: int = 0) -> None:
     """Writes described shapes; the same seed gives the same shapes.
 
     Args:

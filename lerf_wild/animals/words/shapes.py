@@ -8,6 +8,7 @@ length one, goes through the flow with noise, and is drawn again while a beta is
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -71,6 +72,10 @@ class ShapeFlow:
         """Betas (K,) of a description; the likeliest without a generator, else an individual."""
         condition = self.encoder.encode_text([words]).cpu()
         return self._shapes(condition, rng, spread)[0]
+
+    def likeliest(self, phrases: Sequence[str]) -> Tensor:
+        """Betas (B, K) of phrases, without noise."""
+        return self._shapes(self.encoder.encode_text(list(phrases)).cpu(), None, 0.0)
 
     def species_range(self, species: Species, seed: int = 0) -> SpeciesRange:
         """The Gaussian of a species over its descriptions' embeddings."""

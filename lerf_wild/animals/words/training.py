@@ -17,17 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lerf_wild.animals.species import species_named
 from lerf_wild.animals.words.encoder import WordEncoder, hashed
 from lerf_wild.animals.words.flow import ConditionalFlow
 from lerf_wild.animals.words.named import read_named_betas
-from lerf_wild.animals.words.pairs import Pairs, Recipe, read_pairs
-from lerf_wild.animals.words.phrases import phrase_of
+from lerf_wild.animals.words.pairs import ANY_KIND, Pairs, Recipe, read_pairs
+from lerf_wild.animals.words.phrases import appearances, phrase_of
 from lerf_wild.animals.words.shapes import ShapeFlow, resolve_text_encoder, write_shape_flow
 from lerf_wild.errors import InputError, TrainingError
 
-WAYS = 12
+WAYS = 8
 """Phrases of each recipe that training uses."""
-BATCH = 256
+BATCH = 96
 INDIVIDUALS = 0.15
 """Spread of betas among animals that one phrase fits."""
 POINT_WEIGHT = 4.0
@@ -46,11 +47,19 @@ def is_held_out(recipe: Recipe) -> bool:
 def training_phrases(pairs: Pairs, seed: int) -> tuple[list[str], Tensor]:
     """Phrases of the recipes that training may see, and which recipe each is of."""
     rng = np.random.default_rng([seed, 1])
-    seen = [n for n, recipe in enumerate(pairs.recipes) if not is_held_out(recipe)]
-    rows = [n for n in seen for _ in range(WAYS)]
-    # Kinds as they are have few ways to be said, but are asked for most.
-    rows += [n for n in seen if not pairs.recipes[n].degrees for _ in range(3 * WAYS)]
-    return [phrase_of(pairs.recipes[n], rng) for n in rows], torch.tensor(rows)
+    texts, rows = [], []
+    for number, recipe in enumerate(pairs.recipes):
+        if is_held_out(recipe):
+            continue
+        # Kinds as they are have few ways to be said, but are asked for most.
+        ways = WAYS if recipe.degrees else 2 * WAYS
+        found = [phrase_of(recipe, rng) for _ in range(ways)]
+        if not recipe.degrees and recipe.kind != ANY_KIND:
+            # Colour, age and place say nothing about the shape.
+            found += appearances(species_named(recipe.kind), rng, 2 * WAYS)
+        texts += found
+        rows += [number] * len(found)
+    return texts, torch.tensor(rows)
 
 
 def fit_encoder(
@@ -60,12 +69,12 @@ def fit_encoder(
     encoder = WordEncoder()
     reader = nn.Linear(encoder.dim, targets_NT.shape[1])
     scale = nn.Parameter(torch.tensor(4.0))
-    tokens = hashed(texts)
+    phrases = hashed(texts)
     targets = (targets_NT - targets_NT.mean(0)) / targets_NT.std(0)
     parameters = [*encoder.parameters(), *reader.parameters(), scale]
 
     def loss(chosen: Tensor) -> Tensor:
-        return (reader(scale * encoder(tokens[chosen])) - targets[chosen]).square().mean()
+        return (reader(scale * encoder(phrases.chosen(chosen))) - targets[chosen]).square().mean()
 
     _fit(parameters, loss, len(texts), steps, 3e-3, generator)
     return encoder.eval().requires_grad_(False)
@@ -118,8 +127,8 @@ def train(
     named_betas: Path | None = None,
     encoder: str = "words",
     body: Path | None = None,
-    encoder_steps: int = 3000,
-    flow_steps: int = 4000,
+    encoder_steps: int = 1000,
+    flow_steps: int = 1200,
     width: int = 128,
     seed: int = 0,
 ) -> None:
@@ -158,7 +167,7 @@ def train(
     else:
         text_encoder = resolve_text_encoder(encoder)
     condition = torch.cat(
-        [text_encoder.encode_text(texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
+        [text_encoder.encode_text(texts[i : i + 1024]) for i in range(0, len(texts), 1024)]
     )
     flow = fit_flow(condition.cpu(), betas, flow_steps, generator, width)
     write_shape_flow(output_dir, ShapeFlow(flow, text_encoder, model, encoder))
