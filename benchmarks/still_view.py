@@ -10,11 +10,12 @@ computed, says more.
 Run with `python -m benchmarks.still_view --json FILE`.
 """
 
+import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -144,12 +145,11 @@ def _against_lerf(
     bundle = _rays(camera).flatten()
     subset = bundle[torch.linspace(0, len(bundle) - 1, min(rays, len(bundle))).long()]
     row, official = subset.reshape((1, len(subset))), OfficialOrder(model)
-    share, turns = len(bundle) / len(subset), iter(range(10**9))
+    share, phrases = len(bundle) / len(subset), _new_phrases(query)
     ours, theirs = [], []
     for _ in range(repeats):
         use_fast_lookup(model, in_training=False)
-        ask = lambda: view.answer(_one(query, next(turns) % len(query.phrases)))  # noqa: E731
-        ours.append(_timed(ask, NEW_PHRASES))
+        ours.append(_timed(lambda: view.answer(next(phrases)), NEW_PHRASES))
         use_stock_grids(model)
         theirs.append(_timed(lambda: official.answer(row, _one(query, 0)), 1))
     use_fast_lookup(model, in_training=False)
@@ -202,12 +202,16 @@ def _agreement(
     ).amax(dim=0)
     best_P = peaks_SP.argmax(dim=0)
     exact_RP = torch.empty_like(found_RP)
-    for size in best_P.unique():
+    for size in best_P.unique().tolist():
         own = (best_P == size).nonzero().flatten()
         exact_RP[:, own] = torch.cat(
             [
                 relevancy_over_sizes(
-                    model.language, part, folded.pick(own), sizes_S[[size]], model.basis_range
+                    model.language,
+                    part,
+                    folded.pick(own),
+                    sizes_S[size : size + 1],
+                    model.basis_range,
                 )[:, 0]
                 for part in samples.chunks(LANGUAGE_CHUNK)
             ]
@@ -219,6 +223,15 @@ def _agreement(
         "peak_gap": float((found_RP.amax(dim=0) - exact_RP.amax(dim=0)).abs().max()),
         "phrases": len(query.phrases),
     }
+
+
+def _new_phrases(query: Query) -> Iterator[Query]:
+    """Phrases one after the other, each a little changed, since a view keeps what it answered."""
+    generator = torch.Generator().manual_seed(0)
+    for turn in itertools.count():
+        one = _one(query, turn % len(query.phrases))
+        noise_1D = 1e-5 * torch.randn(one.embeddings_PD.shape, generator=generator)
+        yield replace(one, embeddings_PD=one.embeddings_PD + noise_1D.to(one.embeddings_PD))
 
 
 def _one(query: Query, index: int) -> Query:

@@ -50,6 +50,9 @@ RESIDUAL = 2e-3
 COSINE_ERROR = RESIDUAL + 2**-11
 """Most that a cosine with kept features is off."""
 
+KEPT_ANSWERS = 32
+"""Phrases whose maps are kept, so that a changed colour or a further phrase costs nothing more."""
+
 PART_BYTES = 256 << 20
 """Position parts of a view's samples up to this size are kept between sizes."""
 
@@ -97,6 +100,7 @@ class KeptView:
         self._kept: OrderedDict[float, UnitFeatures] = OrderedDict()
         self._hardest: dict[float, Tensor] = {}
         self._canonical_CQ: Tensor | None = None
+        self._answers: OrderedDict[Hashable, tuple[Tensor, Tensor]] = OrderedDict()
         # Two threads fill a view: the one that renders and the one that works ahead.
         self._lock = threading.RLock()
 
@@ -110,13 +114,31 @@ class KeptView:
         """
         with self._lock:
             folded = self._folded(query)
-            if sizes is None:
-                found_RP, sizes_P = self._at_best_sizes(folded)
-            else:
-                sizes_P = self._known_sizes(sizes)
-                found_RP = self._relevancy(folded, sizes_P)
-                self._make_exact(found_RP, folded, sizes_P)
-        return found_RP.view(*self.shape, -1), sizes_P
+            keys = _keys(folded, sizes)
+            new = [index for index, key in enumerate(keys) if key not in self._answers]
+            if new:
+                chosen = folded.pick(torch.tensor(new, device=self.sizes_S.device))
+                of_new = None if sizes is None else [sizes[index] for index in new]
+                found_RP, sizes_P = self._answered(chosen, of_new)
+                for column, index in enumerate(new):
+                    self._answers[keys[index]] = (found_RP[:, column].contiguous(), sizes_P[column])
+            columns = [self._answers[key] for key in keys]
+            for key in keys:
+                self._answers.move_to_end(key)
+            while len(self._answers) > max(KEPT_ANSWERS, len(keys)):
+                self._answers.popitem(last=False)
+        found_RP = torch.stack([column for column, _ in columns], dim=1)
+        return found_RP.view(*self.shape, -1), torch.stack([size for _, size in columns])
+
+    def _answered(
+        self, folded: FoldedQuery, sizes: Sequence[float] | None
+    ) -> tuple[Float[Tensor, "r p"], Float[Tensor, "p"]]:
+        if sizes is None:
+            return self._at_best_sizes(folded)
+        sizes_P = self._known_sizes(sizes)
+        found_RP = self._relevancy(folded, sizes_P)
+        self._make_exact(found_RP, folded, sizes_P)
+        return found_RP, sizes_P
 
     @torch.no_grad()
     def fill_one(self) -> bool:
@@ -159,6 +181,7 @@ class KeptView:
         before = self._canonical_CQ
         if before is None or not torch.equal(before, folded.canonical_CQ):
             self._canonical_CQ, self._hardest = folded.canonical_CQ, {}
+            self._answers.clear()
         return folded
 
     def _known_sizes(self, sizes: Sequence[float]) -> Float[Tensor, "p"]:
@@ -276,6 +299,13 @@ class KeptView:
         mixed_RQ = torch.cat([hidden_RW, weight_R[:, None]], dim=-1).float() @ self._mixer_QW.T
         unit_RQ = mixed_RQ / mixed_RQ.norm(dim=-1, keepdim=True).clamp(min=1e-9)
         return unit_RQ * (weight_R >= MIN_VISIBLE_WEIGHT)[:, None]
+
+
+def _keys(folded: FoldedQuery, sizes: Sequence[float] | None) -> list[Hashable]:
+    """What tells the answer to one phrase from that to another."""
+    own = sizes if sizes is not None else [None] * len(folded.phrases_PQ)
+    rows = folded.phrases_PQ.cpu().numpy()
+    return [(row.tobytes(), size, folded.temperature) for row, size in zip(rows, own)]
 
 
 def _best_pixels(found_RP: Float[Tensor, "r p"]) -> Int[Tensor, "b"]:

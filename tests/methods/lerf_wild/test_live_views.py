@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -118,6 +119,31 @@ def test_position_parts_in_chunks_give_the_same_units(model, camera, monkeypatch
     whole = kept(model, camera)._units(size)
     monkeypatch.setattr(kept_view, "PART_BYTES", 0)
     assert torch.allclose(kept(model, camera)._units(size), whole, atol=1e-5)
+
+
+def test_phrases_that_were_answered_are_not_computed_again(model, camera, monkeypatch):
+    view, query = kept(model, camera), random_query(6)
+    whole, sizes_P = view.answer(query)
+    asked, relevancy = [], view._relevancy
+    monkeypatch.setattr(
+        view,
+        "_relevancy",
+        lambda folded, sizes: asked.append(len(sizes)) or relevancy(folded, sizes),
+    )
+    again, _ = view.answer(query)
+    assert torch.equal(again, whole) and not asked
+    other = random_query(7, seed=9)
+    mixed = replace(
+        query,
+        phrases=(*query.phrases[:3], "new"),
+        embeddings_PD=torch.cat([query.embeddings_PD[:3], other.embeddings_PD[6:]]),
+    )
+    found, found_P = view.answer(mixed)
+    assert torch.equal(found[..., :3], whole[..., :3]) and torch.equal(found_P[:3], sizes_P[:3])
+    assert set(asked) == {1}
+    monkeypatch.setattr(kept_view, "KEPT_ANSWERS", 1)
+    view.answer(random_query(1, seed=5))
+    assert len(view._answers) == 1
 
 
 def test_given_sizes_are_used(model, camera):
