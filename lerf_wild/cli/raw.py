@@ -131,7 +131,7 @@ def raw_eval(
     weights: Path | None = None,
     data: Path | None = None,
     assets: Literal["both", "seen", "unseen"] = "both",
-    yaws: int = 72,
+    yaws: int = 24,
     refine: int = 0,
     json_file: JsonFile = None,
 ) -> None:

@@ -16,13 +16,13 @@ from torchvision.ops import batched_nms
 
 from lerf_wild.inverse.program_decoder import Values
 from lerf_wild.inverse.program_detector import SIZE, Found, boxes_from_map
-from lerf_wild.inverse.program_heads import rotation_yaw, to_rotation
+from lerf_wild.inverse.program_matching import best_yaw, match_boxes
 from lerf_wild.inverse.program_reader import ProgramReader, places
 from lerf_wild.inverse.program_samples import unscaled_settings
 from lerf_wild.inverse.program_templates import Templates
 from lerf_wild.program.frames import to_level, upright_rotation
 from lerf_wild.program.statements import KINDS
-from lerf_wild.program.types import Embedding, Program, SceneObject
+from lerf_wild.program.types import Embedding, Program, SceneObject, Settings
 from lerf_wild.synth.grounds import GROUNDS
 
 THRESHOLD = 0.35
@@ -43,7 +43,7 @@ class Reading:
     candidates: tuple[tuple[str, ...], ...]
     """Five likeliest assets of each object."""
     margins: tuple[float, ...]
-    """By how much the likeliest asset's cosine exceeds the next one's."""
+    """By how much the likeliest asset's score exceeds the next one's."""
 
 
 @torch.inference_mode()
@@ -71,7 +71,9 @@ def read_pictures(
         settings = replace(settings, ground=Embedding.of(found.ground_BD[i].numpy()))
         rows = there[i].nonzero()[:, 0]
         objects = _Objects(values, loc, height, pixels, score, boxes, i, rows)
-        readings.append(_reading(objects, settings, templates))
+        own = torch.zeros_like(rows)
+        likeness = match_boxes(templates.bank, rgb[i : i + 1], own, boxes[i, rows])
+        readings.append(_reading(objects, likeness, settings, templates))
     return readings
 
 
@@ -116,14 +118,15 @@ class _Objects:
         return tensor[self.picture, self.rows]
 
 
-def _reading(objects: _Objects, settings, templates: Templates) -> Reading:
+def _reading(
+    objects: _Objects, likeness_NMY: Tensor, settings: Settings, templates: Templates
+) -> Reading:
     values, rows = objects.values, objects.rows
     if len(rows) == 0:
         return Reading(Program(settings), torch.zeros(0, 4), (), ())
     kind = objects.of(values.kind_BK6).argmax(dim=-1)
-    yaw = rotation_yaw(to_rotation(objects.of(values.rotation_BK9)))
     look = functional.normalize(objects.of(values.appearance_BKA), dim=-1)
-    order, cosine = templates.ranked(look, kind)
+    order, cosine = templates.ranked(look, likeness_NMY, kind)
     made = []
     for j in range(len(rows)):
         loc = tuple(float(x) for x in objects.of(objects.loc)[j])
@@ -132,7 +135,9 @@ def _reading(objects: _Objects, settings, templates: Templates) -> Reading:
                 pixels=max(1, round(float(objects.of(objects.pixels)[j]))),
                 loc_m=loc,
                 height_m=float(objects.of(objects.height)[j].clamp(0.01, 900.0)),
-                rotation_9=upright(float(yaw[j]), loc, settings.camera_pitch_deg),
+                rotation_9=upright(
+                    best_yaw(likeness_NMY[j, order[j, 0]]), loc, settings.camera_pitch_deg
+                ),
                 appearance=Embedding.of(look[j].numpy()),
                 kind=KINDS[int(kind[j])],
                 asset=templates.names[int(order[j, 0])],

@@ -1,13 +1,13 @@
-"""Templates of assets: each rendered at 72 yaws and embedded, so that a look can be looked up.
+"""Templates of assets: each drawn at 24 yaws and embedded, so that a look can be looked up.
 
-Symbols: M assets, Y yaws of 5 degrees, A length of an embedding, N queries. The yaw of a template
+Symbols: M assets, Y yaws, A length of an embedding, N queries. The yaw of a template
 is relative to the line of sight: 0 is a nose that points to the right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from lerf_wild.assets.scene_assets import SceneAsset, load_individual
 from lerf_wild.inverse.program_crops import CropNetwork, cut_crops
+from lerf_wild.inverse.program_matching import TemplateBank, make_bank
 from lerf_wild.program.statements import KINDS
 from lerf_wild.program.types import Settings
 from lerf_wild.render.adaptive import render_adaptive
@@ -24,8 +25,12 @@ from lerf_wild.render.raycast import Camera, RayScene, look_at
 from lerf_wild.render.sky import light_of
 from lerf_wild.synth.grounds import GROUNDS, ground_body
 
-YAWS = 72
-SIZE = 80
+YAWS = 24
+"""Templates an asset, 15 degrees apart; yaws between them are interpolated. RAW has 72."""
+SIZE = 96
+ASSET_ID = 10
+LOOK_WEIGHT = 0.15
+"""Weight of the embeddings' cosine beside the correlation with the templates."""
 LOOK_DOWN = 0.22
 """Height of the camera over the middle of the asset as a share of its distance."""
 Embed = Callable[[Tensor], Tensor]
@@ -39,38 +44,53 @@ class Templates:
     names: tuple[str, ...]
     kind_M: Tensor
     embedding_MYA: Tensor
+    bank: TemplateBank
+    """Their small pictures."""
 
-    def scores(self, query_NA: Tensor, yaws: int = YAWS) -> Tensor:
-        """Best cosine (N, M) over an asset's templates; ``yaws`` < 72 uses fewer of them."""
-        kept = self.embedding_MYA[:, :: max(1, YAWS // yaws)][:, :yaws]
+    def scores(self, query_NA: Tensor) -> Tensor:
+        """Best cosine (N, M) over an asset's templates."""
         unit = functional.normalize(query_NA.float(), dim=-1)
-        return torch.einsum("na,mya->nmy", unit, kept.float()).amax(dim=-1)
+        return torch.einsum("na,mya->nmy", unit, self.embedding_MYA.float()).amax(dim=-1)
 
     def ranked(
-        self, query_NA: Tensor, kind_N: Tensor | None = None, yaws: int = YAWS
+        self, query_NA: Tensor, likeness_NMY: Tensor, kind_N: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Numbers (N, M) of the assets, the likeliest first, and their cosines; with ``kind_N``,
-        assets of another kind come last."""
-        scores = self.scores(query_NA, yaws)
+        """Numbers (N, M) of the assets, the likeliest first, and their scores; with ``kind_N``,
+        assets of another kind come last.
+
+        A score is the likeness to the best template plus a share of the embeddings' cosine.
+        """
+        scores = likeness_NMY.amax(dim=-1) + LOOK_WEIGHT * self.scores(query_NA)
         gated = scores if kind_N is None else scores - 4.0 * (kind_N[:, None] != self.kind_M)
         order = gated.argsort(dim=-1, descending=True)
         return order, scores.gather(1, order)
 
-    def at(self, number: int, yaw_rad: float) -> Tensor:
-        """The embedding (A,) of an asset as it is seen at a yaw."""
-        return self.embedding_MYA[number, round(np.degrees(yaw_rad) / (360 / YAWS)) % YAWS]
+    def fewer(self, yaws: int) -> Templates:
+        """The same library with fewer templates an asset."""
+        step = max(1, self.embedding_MYA.shape[1] // yaws)
+        rows = slice(0, step * yaws, step)
+        bank = TemplateBank(self.bank.rgb_MY3SS[:, rows], self.bank.mask_MYSS[:, rows])
+        return replace(self, embedding_MYA=self.embedding_MYA[:, rows], bank=bank)
 
 
 def make_templates(
     assets: Sequence[SceneAsset], embed: Embed, yaws: int = YAWS, seed: int = 0
 ) -> Templates:
     """Render and embed assets at equally spaced yaws."""
-    rows = []
-    for asset in assets:
-        crops = template_crops(asset, np.arange(yaws) * (2 * np.pi / yaws), seed)
-        rows.append(embed(crops).float().cpu())
+    angles = np.arange(yaws) * (2 * np.pi / yaws)
+    shown = [template_pictures(asset, angles, seed) for asset in assets]
     kinds = torch.tensor([KINDS.index(asset.kind) for asset in assets])
-    return Templates(tuple(asset.name for asset in assets), kinds, torch.stack(rows))
+    names = tuple(asset.name for asset in assets)
+    pictures, masks = (torch.stack(part) for part in zip(*shown))
+    return templates_of(names, kinds, pictures, masks, embed)
+
+
+def templates_of(
+    names: tuple[str, ...], kind_M: Tensor, pictures_MY3SS: Tensor, masks_MYSS: Tensor, embed: Embed
+) -> Templates:
+    """Templates of pictures that are there already."""
+    embedding = torch.stack([embed(crops).float().cpu() for crops in pictures_MY3SS])
+    return Templates(names, kind_M, embedding, make_bank(pictures_MY3SS, masks_MYSS))
 
 
 def library_templates(network: CropNetwork, names: Sequence[str], yaws: int = YAWS) -> Templates:
@@ -90,30 +110,48 @@ def network_embed(network: CropNetwork) -> Embed:
 
 def template_crops(asset: SceneAsset, yaws_rad: NDArray[np.float64], seed: int = 0) -> Tensor:
     """Crops (Y, 3, 64, 64) in 0-1 of an asset on bare ground, seen at yaws."""
+    return template_pictures(asset, yaws_rad, seed)[0]
+
+
+def template_pictures(
+    asset: SceneAsset, yaws_rad: NDArray[np.float64], seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Crops (Y, 3, 64, 64) in 0-1 of an asset on bare ground, and which share of each pixel is the
+    asset (Y, 64, 64).
+
+    The camera goes round the asset, so that its triangles are sorted once; the sun stays.
+    """
     rng = np.random.default_rng([seed, 0x7E3])
-    pictures, boxes = [], []
-    for yaw in yaws_rad:
-        rgb, box = _picture(asset, float(yaw), str(rng.choice(GROUNDS)), rng.uniform(0.5, 1.3))
-        pictures.append(rgb)
-        boxes.append(box)
-    stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255.0
-    return cut_crops(stack, torch.arange(len(stack)), torch.tensor(boxes))
+    light = light_of(
+        Settings(sun_elevation_rad=rng.uniform(0.7, 1.2), sun_rotation_deg=rng.uniform(0, 360))
+    )
+    body = asset.body(np.eye(3), np.zeros(3, np.float32), 1.0, ASSET_ID)
+    ground = ground_body(str(rng.choice(GROUNDS)), 0.0, np.zeros(2, np.float32))
+    scene = RayScene([ground, body], light)
+    shown = [render_adaptive(scene, _camera(body.vertices_V3, float(yaw))) for yaw in yaws_rad]
+    masks = np.stack([picture.instances == ASSET_ID for picture in shown])
+    stack = torch.from_numpy(np.stack([picture.rgb for picture in shown]))
+    pictures = torch.cat(
+        [
+            stack.permute(0, 3, 1, 2).float() / 255.0,
+            torch.from_numpy(masks)[:, None].float(),
+        ],
+        dim=1,
+    )
+    crops = cut_crops(pictures, torch.arange(len(stack)), _boxes(masks))
+    return crops[:, :3], crops[:, 3]
 
 
-def _picture(
-    asset: SceneAsset, yaw: float, ground: str, sun_elevation: float
-) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
-    cosine, sine = np.cos(yaw), np.sin(yaw)
-    turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
-    body = asset.body(turn, np.zeros(3, np.float32), 1.0, 10)
-    width = 2.0 * float(np.abs(body.vertices_V3[:, 0]).max())
-    reach = max(1.0, width)
+def _camera(vertices_V3: NDArray[np.float32], yaw: float) -> Camera:
+    reach = max(1.0, 2.0 * float(np.linalg.norm(vertices_V3[:, :2], axis=1).max()))
     distance = 7.0 * reach
-    eye = [0.0, -distance, 0.5 + LOOK_DOWN * distance]
-    focal = 0.8 * SIZE * distance / reach
-    light = light_of(Settings(sun_elevation_rad=sun_elevation, sun_rotation_deg=200.0))
-    scene = RayScene([ground_body(ground, 0.0, np.zeros(2, np.float32)), body], light)
-    picture = render_adaptive(scene, Camera(look_at(eye, [0.0, 0.0, 0.5]), focal, SIZE, SIZE))
-    rows, columns = np.nonzero(picture.instances == 10)
-    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    return picture.rgb, tuple(float(side) for side in box)
+    eye = [-distance * np.sin(yaw), -distance * np.cos(yaw), 0.5 + LOOK_DOWN * distance]
+    return Camera(look_at(eye, [0.0, 0.0, 0.5]), 0.8 * SIZE * distance / reach, SIZE, SIZE)
+
+
+def _boxes(masks_YSS: NDArray[np.bool_]) -> Tensor:
+    boxes = []
+    for mask in masks_YSS:
+        rows, columns = np.nonzero(mask)
+        boxes.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    return torch.tensor(boxes, dtype=torch.float32)

@@ -90,8 +90,7 @@ def rescaled(program: Program, camera_height_m: float) -> Program:
 
 def measure_on(reader: OpenReader, samples: Sequence[Sample], yaws: int = YAWS) -> dict[str, float]:
     """The figures of a reader on samples, with all templates or fewer."""
-    kept = reader.templates.embedding_MYA[:, :: max(1, YAWS // yaws)][:, :yaws]
-    templates = replace(reader.templates, embedding_MYA=kept)
+    templates = reader.templates.fewer(yaws)
     return measure_reader(reader.model, samples, templates, reader.ground_GD, reader.threshold)
 
 

@@ -12,12 +12,13 @@ import torch
 from lerf_wild.errors import ModelFileError
 from lerf_wild.inverse.primitive_weights import load_tensors, save_tensors
 from lerf_wild.inverse.program_decoder import DecoderSpec
+from lerf_wild.inverse.program_matching import SIDE, TemplateBank
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_templates import Templates
 from lerf_wild.program.statements import KINDS
 
 BUNDLED = Path(__file__).parent.parent / "weights" / "raw"
-READER, TEMPLATES, GROUNDS_FILE = "reader.safetensors", "templates.safetensors", "grounds"
+READER, TEMPLATES = "reader.safetensors", "templates.safetensors"
 DEFAULT_THRESHOLD = 0.35
 
 
@@ -62,8 +63,13 @@ def load_reader(path: Path) -> tuple[ProgramReader, tuple[str, ...], float]:
 
 
 def save_templates(path: Path, templates: Templates) -> None:
-    """Writes a library's embeddings as float16."""
-    tensors = {"embedding": templates.embedding_MYA.half(), "kind": templates.kind_M}
+    """Writes a library's embeddings as float16, and its small pictures."""
+    tensors = {
+        "embedding": templates.embedding_MYA.half(),
+        "kind": templates.kind_M,
+        "rgb": templates.bank.rgb_MY3SS,
+        "mask": templates.bank.mask_MYSS,
+    }
     save_tensors(path, tensors, {"names": json.dumps(list(templates.names))})
 
 
@@ -76,11 +82,17 @@ def load_templates(path: Path) -> Templates:
     tensors, metadata = load_tensors(path)
     try:
         names = tuple(json.loads(metadata["names"]))
-        templates = Templates(names, tensors["kind"], tensors["embedding"].float())
+        bank = TemplateBank(tensors["rgb"], tensors["mask"])
+        templates = Templates(names, tensors["kind"], tensors["embedding"].float(), bank)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: not the templates of a library ({error}).") from None
     shape, kinds = templates.embedding_MYA.shape, templates.kind_M
-    is_whole = len(shape) == 3 and len(names) == shape[0] == len(kinds)
+    is_whole = (
+        len(shape) == 3
+        and len(names) == shape[0] == len(kinds)
+        and bank.rgb_MY3SS.shape == (*shape[:2], 3, SIDE, SIDE)
+        and bank.mask_MYSS.shape == (*shape[:2], SIDE, SIDE)
+    )
     if not is_whole or not 0 <= int(kinds.min()) <= int(kinds.max()) < len(KINDS):
         raise ModelFileError(f"{path}: names, kinds and embeddings don't fit each other.")
     return templates

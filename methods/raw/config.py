@@ -96,7 +96,7 @@ class RawPipelineConfig(VanillaPipelineConfig):
     """Where samples come from."""
     model: RawModelConfig = field(default_factory=RawModelConfig)
     """The reader."""
-    template_yaws: int = 72
+    template_yaws: int = 24
     """Templates an asset in the file that is written at the end."""
     run_dir: Optional[Path] = None  # noqa: UP045
     """The run's folder; filled in when training starts, for the weights."""

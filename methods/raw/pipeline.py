@@ -24,7 +24,7 @@ from lerf_wild.methods.raw.datamanager import RawDataManager
 from lerf_wild.methods.raw.model import RawModel
 
 EVAL_YAWS = 12
-"""Templates an asset while training goes on; 72 are made at the end."""
+"""Templates an asset while training goes on; more are made at the end."""
 
 
 class RawPipeline(Pipeline):

@@ -28,6 +28,7 @@ from lerf_wild.inverse.program_detector import (
 )
 from lerf_wild.inverse.program_evaluation import compared, figures, matched, reparsed
 from lerf_wild.inverse.program_inference import detections, read_pictures, upright
+from lerf_wild.inverse.program_matching import TemplateBank
 from lerf_wild.inverse.program_reader import (
     ProgramReader,
     horizon_row,
@@ -44,7 +45,12 @@ from lerf_wild.inverse.program_samples import (
     unscaled_settings,
 )
 from lerf_wild.inverse.program_scenes import describe, write_reconstruction
-from lerf_wild.inverse.program_templates import Templates, make_templates, network_embed
+from lerf_wild.inverse.program_templates import (
+    LOOK_WEIGHT,
+    Templates,
+    make_templates,
+    network_embed,
+)
 from lerf_wild.inverse.program_training import (
     ReaderTrainer,
     ReaderTraining,
@@ -309,13 +315,19 @@ def test_matching_is_the_cheapest_of_all_pairings():
 
 def test_templates_are_ranked_by_their_best_yaw_and_gated_by_kind():
     unit = torch.nn.functional.normalize(torch.randn(3, 4, 8), dim=-1)
-    library = Templates(("a", "b", "c"), torch.tensor([0, 0, 1]), unit)
-    order, cosine = library.ranked(unit[2, 3:4])
-    assert order[0, 0] == 2 and float(cosine[0, 0]) == pytest.approx(1.0, abs=1e-5)
-    order, _ = library.ranked(unit[2, 3:4], torch.tensor([0]))
+    bank = TemplateBank(torch.zeros(3, 4, 3, 24, 24), torch.zeros(3, 4, 24, 24))
+    library = Templates(("a", "b", "c"), torch.tensor([0, 0, 1]), unit, bank)
+    likeness = torch.zeros(1, 3, 4)
+    order, score = library.ranked(unit[2, 3:4], likeness)
+    assert order[0, 0] == 2 and float(score[0, 0]) == pytest.approx(LOOK_WEIGHT, abs=1e-5)
+    order, _ = library.ranked(unit[2, 3:4], likeness, torch.tensor([0]))
     assert order[0, -1] == 2
+    likeness[0, 1, 2] = 2.0
+    assert library.ranked(unit[2, 3:4], likeness)[0][0, 0] == 1
     naive = (unit[0] @ unit[2, 3]).max()
     assert float(library.scores(unit[2, 3:4])[0, 0]) == pytest.approx(float(naive), abs=1e-5)
+    one = library.fewer(1)
+    assert one.embedding_MYA.shape == (3, 1, 8) and one.bank.mask_MYSS.shape[:2] == (3, 1)
 
 
 def test_weights_and_templates_read_back_and_broken_ones_are_refused(reader, templates, tmp_path):

@@ -1,0 +1,108 @@
+"""Crops compared with templates pixel by pixel: which asset, seen from which side.
+
+No training is part of it, so that an asset that was added a minute ago is matched as well as any.
+A template has no background of its own: it is laid over what is seen at the sides of the crop, row
+by row, and the correlation of the two pictures is taken over all pixels and colours together. All
+templates are compared at once, as the correlation splits into a few matrix products.
+
+Symbols: N crops, M assets, Y yaws, T = M Y templates, S side of a crop, P = S S pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from lerf_wild.inverse.program_crops import cut_crops
+
+SIDE = 24
+SHIFTS = ((0.0, 0.0), (0.06, 0.0), (-0.06, 0.0), (0.0, 0.06), (0.0, -0.06))
+SCALES = (0.92, 1.0, 1.1)
+BORDER = 2
+"""Pixels at the left and right of a crop that tell its background."""
+
+
+@dataclass(frozen=True)
+class TemplateBank:
+    """Small pictures of all templates; uint8."""
+
+    rgb_MY3SS: Tensor
+    mask_MYSS: Tensor
+    """255 where a pixel is all asset."""
+
+    def scores(self, crops_N3SS: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N M Y"]:
+        """Correlation, -1 to 1, of each crop (0-1) with each template laid over its background."""
+        shape = self.mask_MYSS.shape[:2]
+        mask_TP = self.mask_MYSS.flatten(0, 1).flatten(1).float() / 255.0
+        colour_T3P = self.rgb_MY3SS.flatten(0, 1).flatten(2).float() / 255.0 * mask_TP[:, None]
+        bare_TP = 1.0 - mask_TP
+        ground_N3P = background(crops_N3SS).flatten(2)
+        crops_N3P = crops_N3SS.flatten(2)
+        cross = crops_N3P.flatten(1) @ colour_T3P.flatten(1).T
+        cross = cross + (crops_N3P * ground_N3P).sum(dim=1) @ bare_TP.T
+        total = colour_T3P.sum(dim=(1, 2)) + ground_N3P.sum(dim=1) @ bare_TP.T
+        # Where asset and background share a pixel the square of the mixture has a cross term.
+        squares = colour_T3P.square().sum(dim=(1, 2))
+        squares = squares + ground_N3P.square().sum(dim=1) @ bare_TP.square().T
+        mixed = (colour_T3P * bare_TP[:, None]).flatten(1)
+        squares = squares + 2.0 * ground_N3P.flatten(1) @ mixed.T
+        count = crops_N3P[0].numel()
+        own = crops_N3P.flatten(1)
+        spread = (own.square().sum(dim=1) - own.sum(dim=1) ** 2 / count)[:, None]
+        covariance = cross - own.sum(dim=1)[:, None] * total / count
+        other = (squares - total**2 / count).clamp(min=1e-6)
+        result = covariance / (spread.clamp(min=1e-6) * other).sqrt()
+        return result.unflatten(1, shape)
+
+
+def background(crops_N3SS: Tensor) -> Tensor:
+    """What lies behind a crop's object, (N, 3, S, S): each row's mean at both sides."""
+    sides = torch.cat([crops_N3SS[..., :BORDER], crops_N3SS[..., -BORDER:]], dim=-1)
+    return sides.mean(dim=-1, keepdim=True).expand_as(crops_N3SS)
+
+
+def make_bank(pictures_MY3SS: Tensor, masks_MYSS: Tensor) -> TemplateBank:
+    """The bank of template crops (M, Y, 3, 64, 64) in 0-1 and their masks (M, Y, 64, 64)."""
+    rgb = functional.interpolate(pictures_MY3SS.flatten(0, 1), (SIDE, SIDE), mode="area")
+    mask = functional.interpolate(masks_MYSS.flatten(0, 1)[:, None], (SIDE, SIDE), mode="area")
+    shape = masks_MYSS.shape[:2]
+    return TemplateBank(
+        (255 * rgb).round().to(torch.uint8).unflatten(0, shape),
+        (255 * mask[:, 0]).round().to(torch.uint8).unflatten(0, shape),
+    )
+
+
+def match_boxes(
+    bank: TemplateBank, rgb_B3HW: Tensor, picture_N: Tensor, boxes_N4: Tensor
+) -> Float[Tensor, "N M Y"]:
+    """Best correlation of each box, a little shifted and scaled, with each template."""
+    if len(boxes_N4) == 0:
+        return torch.zeros(0, *bank.mask_MYSS.shape[:2])
+    size = boxes_N4[:, 2:] - boxes_N4[:, :2]
+    middle = (boxes_N4[:, 2:] + boxes_N4[:, :2]) / 2
+    best = None
+    for scale in SCALES:
+        for shift in SHIFTS:
+            moved = middle + size * torch.tensor(shift)
+            boxes = torch.cat([moved - scale * size / 2, moved + scale * size / 2], dim=1)
+            crops = cut_crops(rgb_B3HW, picture_N, boxes)
+            small = functional.interpolate(crops, (SIDE, SIDE), mode="area")
+            scores = bank.scores(small)
+            best = scores if best is None else torch.maximum(best, scores)
+    return best
+
+
+def best_yaw(scores_Y: Tensor) -> float:
+    """Yaw (rad) of the highest of equally spaced scores, refined by a parabola through it and its
+    neighbours."""
+    count = len(scores_Y)
+    top = int(scores_Y.argmax())
+    left, middle, right = (float(scores_Y[(top + k) % count]) for k in (-1, 0, 1))
+    bend = left - 2.0 * middle + right
+    offset = 0.5 * (left - right) / bend if bend < -1e-9 else 0.0
+    return float((top + np.clip(offset, -0.5, 0.5)) * 2.0 * np.pi / count)
