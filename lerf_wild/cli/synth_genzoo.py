@@ -19,6 +19,7 @@ def synth_genzoo(
     split: Literal["all", "train", "val", "test"] = "all",
     camera: Literal["perspective", "weak", "both"] = "both",
     signals: bool = True,
+    shapes: Literal["words", "table"] = "words",
     engine: Literal["render", "flux"] = "render",
     flux: str = "black-forest-labs/FLUX.1-dev",
     vlm: str = "",
@@ -41,6 +42,8 @@ def synth_genzoo(
         split: Species, grounds and plants to draw from: all, or those of one split.
         camera: Full perspective, weak perspective, or one fifth of the latter.
         signals: Whether to write normals, depth, Canny edges and masks too.
+        shapes: Whether a species' shape comes through words and the flow, as in GenZoo, or lies
+            around the bundled body's own table of species.
         engine: Ray-cast renders, or FLUX with ControlNets (extra `flux`, wants a GPU).
         flux: Model of the engine flux: a name, or a local folder.
         vlm: Vision-language model for the prompts; templates make them when left out.
@@ -53,7 +56,7 @@ def synth_genzoo(
     from lerf_wild.synth.genzoo import GenzooJob, make_samples
     from lerf_wild.synth.shards import ShardPlan, write_dataset
 
-    job = GenzooJob(seed, size, split, camera, signals, engine, flux, vlm, llm)
+    job = GenzooJob(seed, size, split, camera, signals, shapes, engine, flux, vlm, llm)
     plan = ShardPlan(num, per_shard)
     console, done, start = Console(), 0, time.perf_counter()
     with counting_to(console, "animals", num) as at:

@@ -79,8 +79,9 @@ class AnimalTrainer:
         outputs = type(outputs)(*(part.float() for part in outputs))
         parts = animal_losses(outputs, batch, self.body, self.shapedirs, self.weights)
         total = torch.stack(list(parts.values())).sum()
-        if not torch.isfinite(total):
-            raise TrainingError(f"The loss at step {self.index} is {float(total)}; lower the rate.")
+        value = float(total.detach())
+        if not math.isfinite(value):
+            raise TrainingError(f"The loss at step {self.index} is {value}; lower the rate.")
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 20.0)

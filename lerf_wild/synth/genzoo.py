@@ -27,7 +27,7 @@ from PIL import Image
 from lerf_wild.animals import schema
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.errors import DatasetError, InputError
-from lerf_wild.synth.genzoo_draws import SPLITS, Shot, draw_shot, split_species, turn_z
+from lerf_wild.synth.genzoo_draws import SHAPES, SPLITS, Shot, draw_shot, split_species, turn_z
 from lerf_wild.synth.genzoo_pictures import render_shot
 from lerf_wild.synth.genzoo_prompts import Describer, load_describer, template_prompt
 from lerf_wild.synth.genzoo_signals import (
@@ -58,6 +58,7 @@ class GenzooJob:
     split: str = "all"
     camera: str = "both"
     signals: bool = True
+    shapes: str = "words"
     engine: str = "render"
     flux: str = "black-forest-labs/FLUX.1-dev"
     vlm: str = ""
@@ -69,6 +70,8 @@ class GenzooJob:
                 f"Engines are {', '.join(ENGINES)}, cameras {', '.join(CAMERAS)}, splits "
                 f"{', '.join(SPLITS)}; not {self.engine}, {self.camera}, {self.split}."
             )
+        if self.shapes not in SHAPES:
+            raise InputError(f"Shapes come from {', '.join(SHAPES)}, not {self.shapes[:40]!r}.")
         if self.seed < 0 or not 32 <= self.size <= 2048:
             raise InputError("Give a seed of 0 or more, and 32 to 2048 pixels a side.")
         if bool(self.vlm) != bool(self.llm):
@@ -77,7 +80,13 @@ class GenzooJob:
     @property
     def about(self) -> dict[str, Any]:
         """The job as JSON values, with the body that its betas belong to."""
-        return {**asdict(self), "body": load_quadruped().model.sha256, "kind": "genzoo"}
+        about = {**asdict(self), "body": load_quadruped().model.sha256, "kind": "genzoo"}
+        if self.shapes == "words":
+            from lerf_wild.animals.words.shapes import BUNDLED
+            from lerf_wild.storage.hashes import file_sha256
+
+            about["flow"] = file_sha256(BUNDLED)
+        return about
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ def make_samples(job: GenzooJob, number: int) -> list[tuple[str, dict[str, bytes
     kind = job.camera
     if kind == "both":
         kind = "weak" if rng.random() < 0.2 else "perspective"
-    shot = draw_shot(rng, job.split, job.size, kind)
+    shot = draw_shot(rng, job.split, job.size, kind, job.shapes)
     model, refined = load_quadruped().model, int(job.size >= REFINED_FROM_PX)
     animal = shot.animal
     parameters = camera_parameters(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,16 +27,21 @@ from lerf_wild.render.light import Light, make_light
 from lerf_wild.render.raycast import Camera, look_at
 from lerf_wild.synth.grounds import GROUNDS
 
+if TYPE_CHECKING:
+    from lerf_wild.animals.words.shapes import SpeciesRange
+
 Floats = NDArray[np.float64]
 SPLITS = ("all", "train", "val", "test")
+SHAPES = ("words", "table")
+"""How a species gives a shape: through words and the flow, or around the body's own table."""
 HELD_OUT_BIOMES = ("shore", "riverbank")
 """Biomes of the test split alone; of the others, training has the first ground and validation the
 second."""
 INDIVIDUALS = {"all": range(10), "train": range(6), "val": range(6, 8), "test": range(8, 10)}
 """Numbers of the individual plants and rocks of each split."""
 SPECIES_SPREAD, OWN_SPREAD = 0.3, 0.2
-"""Standard deviations of a species around its base, and of an individual around its species, in
-those of the shape space."""
+"""Standard deviations, in those of the shape space, of a species around its base, and of an
+individual around its species, where the table gives shapes."""
 SHAPED = 12
 """Leading betas that vary; later ones are details."""
 BEHIND = ("shrub", "berry bush", "fern", "reeds", "cactus", "yellow flowers", "grey rock")
@@ -118,12 +125,19 @@ def split_grounds(split: str) -> tuple[str, ...]:
     return tuple(own[split])
 
 
-def draw_animal(rng: np.random.Generator, kinds: Sequence[Species]) -> Animal:
-    """An individual of one of the species, in a pose, turned anyhow."""
+def draw_animal(
+    rng: np.random.Generator, kinds: Sequence[Species], shapes: str = "words"
+) -> Animal:
+    """An individual of one of the species, in a pose, turned anyhow.
+
+    Args:
+        rng: What decides it.
+        kinds: Species to draw from.
+        shapes: One of `SHAPES`.
+    """
     quadruped = load_quadruped()
     species = draw_species(rng, kinds)
-    betas = species_betas(species)
-    betas[:SHAPED] += rng.normal(0.0, OWN_SPREAD, SHAPED).astype(np.float32)
+    betas = worded_betas(species, rng) if shapes == "words" else table_betas(species, rng)
     shape = torch.from_numpy(betas)
     action, pose = draw_pose(quadruped.model, shape, rng)
     height = (species.height_m or 0.8) * float(rng.uniform(0.85, 1.15))
@@ -141,11 +155,29 @@ def draw_animal(rng: np.random.Generator, kinds: Sequence[Species]) -> Animal:
     )
 
 
-def species_betas(species: Species) -> NDArray[np.float32]:
-    """Mean shape (K,) of a species: its base's, moved by what sets the species apart."""
+def worded_betas(species: Species, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Shape (K,) of an individual: a description's embedding drawn from those of the species, and
+    the flow from embeddings to shapes, as in GenZoo."""
+    from lerf_wild.animals.words.shapes import load_shape_flow
+
+    drawn = load_shape_flow().draw(_range_of(species), 1, rng)
+    return drawn[0].numpy().astype(np.float32)
+
+
+@cache
+def _range_of(species: Species) -> SpeciesRange:
+    from lerf_wild.animals.words.shapes import load_shape_flow
+
+    return load_shape_flow().species_range(species)
+
+
+def table_betas(species: Species, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Shape (K,) of an individual without any network: around its base's of the body's own table,
+    moved by what sets the species apart, which its name decides."""
     betas = load_quadruped().betas_of(species.base or "horse").numpy().astype(np.float32).copy()
-    rng = np.random.default_rng([zlib.crc32(species.name.encode()), 0x5A])
-    betas[:SHAPED] += rng.normal(0.0, SPECIES_SPREAD, SHAPED)
+    own = np.random.default_rng([zlib.crc32(species.name.encode()), 0x5A])
+    betas[:SHAPED] += own.normal(0.0, SPECIES_SPREAD, SHAPED)
+    betas[:SHAPED] += rng.normal(0.0, OWN_SPREAD, SHAPED)
     return betas
 
 
@@ -194,9 +226,15 @@ def draw_camera(
     return Camera(pose, focal, size, size)
 
 
-def draw_shot(rng: np.random.Generator, split: str, size: int, kind: str = "perspective") -> Shot:
+def draw_shot(
+    rng: np.random.Generator,
+    split: str,
+    size: int,
+    kind: str = "perspective",
+    shapes: str = "words",
+) -> Shot:
     """Everything of one picture."""
-    animal = draw_animal(rng, split_species(split))
+    animal = draw_animal(rng, split_species(split), shapes)
     vertices = animal.vertices_m()
     camera = draw_camera(rng, vertices, size, kind)
     grounds = split_grounds(split)

@@ -16,12 +16,14 @@ from lerf_wild.render.adaptive import render_adaptive
 from lerf_wild.render.light import to_linear
 from lerf_wild.render.raycast import (
     Body,
+    Floats,
     RayScene,
     depth_and_instances,
     vertex_normals,
 )
 from lerf_wild.synth.genzoo_draws import Animal, Prop, Shot, turn_z
-from lerf_wild.synth.grounds import ground_body
+from lerf_wild.synth.grounds import FADE_M, GROUND_ID, HALF_SIZE_M, ground_paint
+from lerf_wild.synth.terrain import PAINTED_HALF_M, TEXELS
 
 ANIMAL_ID, BEHIND_ID, IN_FRONT_ID = 10, 20, 30
 MIN_VISIBLE = 0.45
@@ -77,17 +79,33 @@ def animal_body(animal: Animal, refined: int = 1) -> Body:
 
 
 def _ground(shot: Shot) -> Body:
-    """The ground, its paint finer under small animals, which are seen from near."""
+    """Flat ground; its paint is finer under small animals, which are seen from near, and is laid
+    out in mirrored tiles, which have no seams."""
+    paint = ground_paint(shot.ground)
+    mean = paint.mean(axis=(0, 1))
     finer = float(np.clip(2.0 / np.ptp(shot.animal.vertices_m(), axis=0).max(), 1.0, 4.0))
     eye = shot.camera.camera_to_world_34[:2, 3]
     # Paint fades with the distance from the camera's foot; a long lens stands too far away.
-    near = finer * eye * min(1.0, 8.0 / max(float(np.hypot(*eye)), 1e-6))
-    body = ground_body(shot.ground, 0.0, near, shot.ground_shift_2)
-    painter = body.paint
-    assert painter is not None
-    corners = body.vertices_V3 / np.float32([finer, finer, 1.0])
-    scale = np.float32([finer, finer, 1.0])
-    return replace(body, vertices_V3=corners, paint=lambda points: painter(points * scale))
+    near = eye * min(1.0, 8.0 / max(float(np.hypot(*eye)), 1e-6))
+
+    def painter(points_N3: Floats) -> tuple[Floats, NDArray[np.int32]]:
+        texel = (finer * points_N3[:, :2] + shot.ground_shift_2) * TEXELS / (2.0 * PAINTED_HALF_M)
+        folded = TEXELS - 1.001 - np.abs(np.mod(texel, 2 * TEXELS - 2.002) - (TEXELS - 1.001))
+        corner = folded.astype(np.int32)
+        x, y = corner.T
+        u, v = (folded - corner).T[:, :, None]
+        left = (1 - v) * paint[y, x] + v * paint[y + 1, x]
+        right = (1 - v) * paint[y, x + 1] + v * paint[y + 1, x + 1]
+        away = finer * np.hypot(*(points_N3[:, :2] - near).T)
+        keep = np.clip(FADE_M / np.maximum(away, 1e-6), 0.15, 1.0)[:, None]
+        albedo = mean + keep * ((1 - u) * left + u * right - mean)
+        return albedo.astype(np.float32), np.full(len(points_N3), GROUND_ID, np.int32)
+
+    half = HALF_SIZE_M
+    corners = np.float32([[-half, -half], [half, -half], [half, half], [-half, half]]) + eye
+    vertices = np.column_stack([corners, np.zeros(4)]).astype(np.float32)
+    faces = np.int32([[0, 1, 2], [0, 2, 3]])
+    return Body(vertices, faces, np.full((4, 3), 0.2, np.float32), GROUND_ID, paint=painter)
 
 
 def _prop_body(prop: Prop, number: int) -> Body:

@@ -1,0 +1,90 @@
+"""A tiny run of `genzoo` through nerfstudio's trainer: files, figures, refusals."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from lerf_wild.animals.bundled import load_quadruped
+from lerf_wild.cli import main
+from lerf_wild.errors import DatasetError, ModelFileError, TrainingError
+from lerf_wild.inverse.animal_weights import load_network
+from lerf_wild.registry import genzoo
+
+torch.set_num_threads(1)
+
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{message}")
+    for message in (
+        "Converting a tensor with requires_grad=True to a scalar",
+        "Importing `spectral_angle_mapper`",
+        "`?torch",
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "genzoo"
+    words = ["synth", "genzoo", "--output-dir", str(folder), "--num", "3", "--size", "64"]
+    main([*words, "--signals", "False", "--runner", "local"])
+    return folder
+
+
+def tiny_config(output, data, steps=2):
+    config = copy.deepcopy(genzoo.config)
+    config.output_dir, config.timestamp, config.experiment_name = output, "run", "tiny"
+    config.max_num_iterations = steps
+    config.machine.device_type = "cpu"
+    config.pipeline.datamanager.data = config.pipeline.datamanager.eval_data = data
+    config.pipeline.datamanager.batch_size = 2
+    config.pipeline.datamanager.eval_pictures = 2
+    config.pipeline.model.low_precision = False
+    config.pipeline.model.input_px = 64
+    return config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, shards):
+    trainer = tiny_config(tmp_path_factory.mktemp("runs"), shards).setup(local_rank=0, world_size=1)
+    trainer.setup()
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.slow
+def test_a_run_leaves_weights_and_figures(run):
+    body = load_quadruped().model.sha256
+    network, about = load_network(run.base_dir / "genzoo.safetensors", body)
+    assert network.spec.input_px == 64 and about["pictures"] == "3"
+    assert list(run.checkpoint_dir.glob("step-*.ckpt"))
+    figures = run.pipeline.get_average_eval_image_metrics()
+    assert {"pck_05", "s_mpjpe", "pa_mpjpe", "s_v2v", "pa_v2v"} <= figures.keys()
+
+
+@pytest.mark.slow
+def test_what_cannot_go_on_says_why(run):
+    bias = run.pipeline.model.network.rest.bias
+    kept = bias.detach().clone()
+    with torch.no_grad():
+        bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="is nan"):
+        run.pipeline.get_train_loss_dict(0)
+    with torch.no_grad():
+        bias.copy_(kept)
+    with pytest.raises(ModelFileError, match="does not fit"):
+        run.pipeline.load_pipeline({"_model.other": torch.zeros(1)}, 0)
+
+
+def test_a_folder_without_shards_is_refused(tmp_path):
+    with pytest.raises((DatasetError, ValueError)):
+        tiny_config(tmp_path, tmp_path / "nothing").pipeline.datamanager.setup(device="cpu")
+
+
+def test_the_method_is_known_by_name_and_has_the_papers_weights():
+    model = genzoo.config.pipeline.model
+    assert genzoo.config.method_name == "genzoo"
+    weights = model.projection_weight, model.rotation_weight, model.shape_weight
+    assert weights == (0.01, 100.0, 50.0)
