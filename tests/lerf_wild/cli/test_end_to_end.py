@@ -137,3 +137,20 @@ def test_two_hundred_phrases_are_answered(tiny_run, exit_code, tmp_path):
     words = ["query", "--load-config", tiny_run, "--phrases-file", tmp_path / "p.txt"]
     assert exit_code(*words, "--num-points", 300, "--json", tmp_path / "q.json") == 0
     assert len(report(tmp_path / "q.json")["queries"]) == 200
+
+
+def test_a_bake_is_asked_exported_and_measured(tiny_run, exit_code, capsys, tmp_path):
+    file = tmp_path / "scene.safetensors"
+    words = ["bake", "--load-config", tiny_run, "--output-path", file, "--num-points", 4000]
+    assert exit_code(*words, "--voxels", 2000, "--sizes", 5) == 0
+    words = ["query", "--baked", file, "--phrases", *PHRASES, "--json", tmp_path / "q.json"]
+    assert exit_code(*words) == 0
+    assert [one["phrase"] for one in report(tmp_path / "q.json")["queries"]] == list(PHRASES)
+    words = ["export", "--baked", file, "--phrases", "red fox", "--output-dir", tmp_path / "out"]
+    assert exit_code(*words) == 0
+    assert len(read_cloud(tmp_path / "out" / f"{CLOUD_NAME}.ply")) == 4000
+    words = ["eval", "--load-config", tiny_run, "--baked", file, "--json", tmp_path / "e.json"]
+    assert exit_code(*words) == 0
+    figures = report(tmp_path / "e.json")
+    assert 0 <= figures["baked_localisation_accuracy"] <= 1 and 0 <= figures["baked_miou"] <= 1
+    assert "baked" in capsys.readouterr().out
