@@ -14,7 +14,7 @@ import torch
 from lerf_wild.cli.answers import scene_scores
 from lerf_wild.cli.quiet import quiet_nerfstudio
 from lerf_wild.cli.runs import Run, ViewAnswer
-from lerf_wild.cli.sampling import sample_scene
+from lerf_wild.cli.sampling import sample_scene, scene_sizes
 from lerf_wild.cli.scores import LabelScores, existence_figures, mean
 from lerf_wild.cli.truth import (
     LabelledView,
@@ -94,8 +94,9 @@ def measure(
     training_views = len(run.dataset("train"))
     advance = on_start(len(jobs) + (training_views if truth else 0))
     result = Measurement()
+    sizes = _sizes_of_phrases(run, jobs, seed)
     for job in jobs:
-        _measure_view(run, job, result, baked)
+        _measure_view(run, job, result, sizes, baked)
         advance()
     if truth is not None and truth.present:
         phrases = tuple(dict.fromkeys((*truth.present, *truth.absent)))
@@ -149,12 +150,29 @@ def phrase_scores(
     return found
 
 
-def _measure_view(run: Run, job: Job, result: Measurement, baked: BakedViews | None) -> None:
+def _sizes_of_phrases(run: Run, jobs: list[Job], seed: int) -> dict[str, torch.Tensor]:
+    """The size at which each labelled phrase is looked for, from the training views."""
+    phrases = tuple({name: None for job in jobs if job.labelled for name in job.labelled.phrases})
+    found: dict[str, torch.Tensor] = {}
+    for start in range(0, len(phrases), MAX_PHRASES):
+        part = phrases[start : start + MAX_PHRASES]
+        found |= dict(zip(part, scene_sizes(run, run.query(part), seed), strict=True))
+    return found
+
+
+def _measure_view(
+    run: Run,
+    job: Job,
+    result: Measurement,
+    sizes: dict[str, torch.Tensor],
+    baked: BakedViews | None,
+) -> None:
     phrases = job.labelled.phrases if job.labelled is not None else ()
     answer = None
     for start in range(0, len(phrases), MAX_PHRASES):
         part = phrases[start : start + MAX_PHRASES]
-        answer = run.answer(job.cameras, job.index, run.query(part))
+        size_index_P = torch.stack([sizes[phrase] for phrase in part])
+        answer = run.answer(job.cameras, job.index, run.query(part), size_index_P)
         fitted_HWP = fit_to_edges(answer.relevancy_HWP, answer.rgb_HW3)
         result.labels.add(job.name, job.labelled, part, answer.relevancy_HWP, fitted_HWP)
         if baked is not None:

@@ -1,9 +1,10 @@
 """Points of a run's surfaces with a score for each phrase.
 
 Points come from the depth of rays spread evenly over all training views. One size for each phrase
-holds for the whole cloud: the one at which the phrase peaks anywhere in the scene.
+holds for the whole cloud: the one with the highest peaks in the views that show the phrase best.
+LERF takes the size of the single highest pixel, which one ray along a blurred edge can decide.
 
-H, W rows and columns of rays in a view, N points, P phrases, S sizes.
+H, W rows and columns of rays in a view, V views, N points, P phrases, S sizes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from rich.console import Console
 
 from lerf_wild.cli.runs import Run
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 PROBE_RAYS = 12_000
 """Rays, over all views, that decide at which size each phrase is looked for."""
+
+BEST_VIEWS = 0.25
+"""Share of the views, those with the highest peaks, whose mean peak decides the size."""
 
 MIN_ACCUMULATION = 0.5
 """Rays that the field stops less than this are sky or gaps and give no point."""
@@ -127,7 +131,7 @@ def _sampled(
 
 
 def scene_sizes(run: Run, query: Query, seed: int = 0) -> torch.Tensor:
-    """Returns, as indices of the model's query sizes, where each phrase peaks in the scene."""
+    """Returns the size of each phrase in the scene, as indices of the model's query sizes."""
     cameras = run.dataset("train").cameras.to(run.model.device)
     return _probe(run.model, cameras, query, torch.Generator().manual_seed(seed), CLEAR)[0]
 
@@ -161,7 +165,7 @@ def _probe(
 
     folded = None if query is None else fold_query(query, model.language.clip_head)
     sizes_S, count = model.query_sizes(), 0 if query is None else len(query.phrases)
-    peak_SP = torch.full((len(sizes_S), count), -torch.inf, device=model.device)
+    peak_VSP = torch.zeros(len(cameras), len(sizes_S), count, device=model.device)
     kept, asked = 0, 0
     for index in range(len(cameras)):
         rays = _ray_grid(cameras, index, PROBE_RAYS / len(cameras), generator)
@@ -173,8 +177,14 @@ def _probe(
                 table_RSP = relevancy_over_sizes(
                     model.language, part, folded, sizes_S, model.basis_range
                 )
-                peak_SP = torch.maximum(peak_SP, table_RSP.amax(dim=0))
-    return peak_SP.argmax(dim=0), kept / max(asked, 1)
+                peak_VSP[index] = torch.maximum(peak_VSP[index], table_RSP.amax(dim=0))
+    return best_sizes(peak_VSP), kept / max(asked, 1)
+
+
+def best_sizes(peak_VSP: Float[torch.Tensor, "V S P"]) -> Int[torch.Tensor, "P"]:
+    """Returns the size of each phrase, as an index, from its highest relevancy in each view."""
+    num_best = math.ceil(BEST_VIEWS * len(peak_VSP))
+    return peak_VSP.topk(num_best, dim=0).values.mean(dim=0).argmax(dim=0)
 
 
 @torch.no_grad()

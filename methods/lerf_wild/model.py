@@ -27,7 +27,7 @@ from lerf_wild.methods.lerf_wild.parts import (
     implementation,
 )
 from lerf_wild.methods.lerf_wild.perceptual import lazy_perceptual_metric
-from lerf_wild.methods.lerf_wild.scale_search import TopSamples, fold_query
+from lerf_wild.methods.lerf_wild.scale_search import MIN_VISIBLE_SHARE, TopSamples, fold_query
 from lerf_wild.methods.lerf_wild.view_query import (
     answer_view,
     choose_sizes,
@@ -152,8 +152,13 @@ class LerfWildModel(AskedModel, NerfactoModel):
         return TopSamples(self._contracted(positions_RK3), weights_RK), distances_RK
 
     def _visible(self, top: TopSamples) -> TopSamples:
-        """The same samples without the weight of places that too few training views see."""
-        return TopSamples(top.positions_RK3, top.weights_RK * self.is_seen(top.positions_RK3))
+        """The same samples without the weight of places that too few training views see.
+
+        A ray that lies in such places for the most part, such as one into the sky, has none left.
+        """
+        seen_RK = top.weights_RK * self.is_seen(top.positions_RK3)
+        share_R1 = seen_RK.sum(dim=1, keepdim=True) / top.weights_RK.sum(dim=1, keepdim=True)
+        return TopSamples(top.positions_RK3, seen_RK * (share_R1 >= MIN_VISIBLE_SHARE))
 
     def _untouched_sampler(self) -> KeptCounter:
         return KeptCounter(self.proposal_sampler)

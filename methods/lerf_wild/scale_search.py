@@ -31,6 +31,10 @@ MIN_SAMPLE_WEIGHT = 1e-3
 MIN_VISIBLE_WEIGHT = 0.05
 """Rays of which less than this lies in well-seen places answer 0 to everything."""
 
+MIN_VISIBLE_SHARE = 0.5
+"""So do rays with less than this share of their weight there, as those that end in the sky: the
+little that a haze before it holds was taught by the pictures of what stands behind."""
+
 
 @dataclass(frozen=True)
 class TopSamples:

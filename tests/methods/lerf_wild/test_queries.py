@@ -13,7 +13,7 @@ from lerf_wild.errors import EncoderError, QueryError
 from lerf_wild.language.phrases import split_phrases
 from lerf_wild.methods.lerf_wild import view_query
 from lerf_wild.methods.lerf_wild.pipeline import PHRASES_FILE, saved_phrases
-from lerf_wild.methods.lerf_wild.scale_search import fold_query, relevancy_over_sizes
+from lerf_wild.methods.lerf_wild.scale_search import TopSamples, fold_query, relevancy_over_sizes
 from lerf_wild.methods.lerf_wild.view_query import answer_view
 
 
@@ -134,6 +134,13 @@ def test_places_that_no_view_sees_answer_nothing(model, camera):
         assert (outputs["relevancy_0"] == 0).all()
     finally:
         model.view_counts.copy_(counts)
+
+
+def test_rays_that_mostly_end_in_unseen_places_answer_nothing(model, monkeypatch):
+    weights_RK = torch.tensor([[0.3, 0.1], [0.1, 0.3], [0.0, 0.0]])
+    monkeypatch.setattr(type(model), "is_seen", lambda *_: torch.tensor([[1.0, 0.0]]))
+    seen = model._visible(TopSamples(torch.rand(3, 2, 3), weights_RK))
+    assert seen.weights_RK.tolist() == [[pytest.approx(0.3), 0], [0, 0], [0, 0]]
 
 
 def test_language_at_points_is_unit_length(model):
