@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from lerf_wild.synth.genzoo import GenzooJob, decode, make_samples
+from lerf_wild.synth.genzoo import GenzooJob, GenzooSample, decode, make_samples
 from lerf_wild.synth.genzoo_signals import SEEN
 
 
@@ -50,7 +50,7 @@ def main(
     print(f"{output_path}: picture, keypoints (hidden ones hollow), normals, depth, Canny, mask")
 
 
-def with_keypoints(sample) -> np.ndarray:
+def with_keypoints(sample: GenzooSample) -> np.ndarray:
     """The picture with its keypoints, filled where they are seen."""
     shown = sample.rgb_HW3.copy()
     for x, y, visibility in sample.keypoints_P3:

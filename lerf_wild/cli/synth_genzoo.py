@@ -3,12 +3,16 @@
 import functools
 import time
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from lerf_wild.cli.progress import counting_to
+from lerf_wild.cli.progress import counting_to, say
 from lerf_wild.cli.report import JsonFile, write_report
+
+if TYPE_CHECKING:
+    from lerf_wild.synth.genzoo import GenzooJob
+    from lerf_wild.synth.shards import ShardPlan
 
 
 def synth_genzoo(
@@ -53,13 +57,34 @@ def synth_genzoo(
         workers: How many at a time; 0 takes one for each core.
         json_file: Where to write counts and times as JSON.
     """
-    from lerf_wild.synth.genzoo import GenzooJob, make_samples
-    from lerf_wild.synth.shards import ShardPlan, write_dataset
+    from lerf_wild.synth.genzoo import GenzooJob
+    from lerf_wild.synth.shards import ShardPlan
 
     job = GenzooJob(seed, size, split, camera, signals, shapes, engine, flux, vlm, llm)
-    plan = ShardPlan(num, per_shard)
-    console, done, start = Console(), 0, time.perf_counter()
-    with counting_to(console, "animals", num) as at:
+    console = Console()
+    figures = _generate(console, output_dir, job, ShardPlan(num, per_shard), runner, workers)
+    say(
+        console,
+        f"{output_dir}: {num} pictures of {size}x{size} in {figures['shards']} shards, "
+        f"{figures['seconds']:.1f} s.",
+    )
+    write_report(json_file, figures, seed=seed)
+
+
+def _generate(
+    console: Console,
+    folder: Path,
+    job: "GenzooJob",
+    plan: "ShardPlan",
+    runner: str,
+    workers: int,
+) -> dict[str, Any]:
+    """Writes the shards behind a progress bar; returns what was made and how fast."""
+    from lerf_wild.synth.genzoo import make_samples
+    from lerf_wild.synth.shards import write_dataset
+
+    done, start = 0, time.perf_counter()
+    with counting_to(console, "animals", plan.units) as at:
 
         def on_units(count: int) -> None:
             nonlocal done
@@ -67,12 +92,6 @@ def synth_genzoo(
             at(done)
 
         make = functools.partial(make_samples, job)
-        paths = write_dataset(output_dir, make, plan, job.about, runner, workers, on_units)
+        paths = write_dataset(folder, make, plan, job.about, runner, workers, on_units)
     seconds = time.perf_counter() - start
-    console.print(
-        f"{output_dir}: {num} pictures of {size}x{size} in {len(paths)} shards, {seconds:.1f} s.",
-        highlight=False,
-        soft_wrap=True,
-    )
-    figures = {"pictures": num, "shards": len(paths), "seconds": seconds, **job.about}
-    write_report(json_file, figures, seed=seed)
+    return {"pictures": plan.units, "shards": len(paths), "seconds": seconds, **job.about}

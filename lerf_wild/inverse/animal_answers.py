@@ -94,7 +94,11 @@ def write_glb(
 
 
 def write_answers(
-    path: Path, model: BodyModel, names: Sequence[str], keypoints_BP2, found: Sequence[Parameters]
+    path: Path,
+    model: BodyModel,
+    names: Sequence[str],
+    keypoints_BP2: Sequence[NDArray[np.floating]],
+    found: Sequence[Parameters],
 ) -> None:
     """What `lerf-wild animal eval` reads: names, keypoints in pixels, betas, rotations."""
     stream = io.BytesIO()

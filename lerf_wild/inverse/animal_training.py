@@ -201,29 +201,38 @@ def main(
         steps, batch_size, learning_rate, augment=augment, narrow_crop=narrow_crop, seed=seed
     )
     trainer = AnimalTrainer(spec, NetworkSpec(raw_rotations=raw_rotations))
-    model = load_quadruped().model
-    samples = load_samples(data, trainer.body, model.sha256, most)
-    held_out = load_samples(val, trainer.body, model.sha256)
+    digest = load_quadruped().model.sha256
+    samples = load_samples(data, trainer.body, digest, most)
+    held_out = load_samples(val, trainer.body, digest)
     state = output_dir / "state.safetensors"
     if state.exists():
         load_state(state, trainer)
-    sums: dict[str, float] = {}
-
-    def report(trainer: AnimalTrainer, parts: dict[str, float]) -> None:
-        for name, part in parts.items():
-            sums[name] = sums.get(name, 0.0) + part / report_every
-        if trainer.index % report_every == 0:
-            figures = measure(trainer.average, held_out, narrow_crop=narrow_crop)
-            shown = " ".join(f"{k} {v:.3g}" for k, v in {**sums, **figures}.items())
-            print(f"{trainer.index} {trainer.seconds:.0f} s {shown}", flush=True)  # noqa: T201
-            save_state(state, trainer)
-            sums.clear()
-
-    train(trainer, samples, minutes, report)
+    train(trainer, samples, minutes, _Reporter(held_out, state, report_every))
     figures = measure(trainer.average, held_out, narrow_crop=narrow_crop)
-    about = {"body": model.sha256, "pictures": str(len(samples)), "steps": str(trainer.index)}
+    about = {"body": digest, "pictures": str(len(samples)), "steps": str(trainer.index)}
     save_network(output_dir / "genzoo.safetensors", trainer.average, about)
     write_json(output_dir / "figures.json", {**figures, **about, "seconds": trainer.seconds})
+
+
+class _Reporter:
+    """Prints mean losses and validation figures now and then, and keeps the state."""
+
+    def __init__(self, held_out: AnimalSamples, state: Path, every: int) -> None:
+        self.held_out, self.state, self.every = held_out, state, every
+        self.sums: dict[str, float] = {}
+
+    def __call__(self, trainer: AnimalTrainer, parts: dict[str, float]) -> None:
+        from lerf_wild.inverse.animal_evaluation import measure
+
+        for name, part in parts.items():
+            self.sums[name] = self.sums.get(name, 0.0) + part / self.every
+        if trainer.index % self.every == 0:
+            narrow = trainer.spec.narrow_crop
+            figures = measure(trainer.average, self.held_out, narrow_crop=narrow)
+            shown = " ".join(f"{k} {v:.3g}" for k, v in {**self.sums, **figures}.items())
+            print(f"{trainer.index} {trainer.seconds:.0f} s {shown}", flush=True)  # noqa: T201
+            save_state(self.state, trainer)
+            self.sums.clear()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from embreex import rtcore_scene
 from embreex.mesh_construction import TriangleMesh
 from numpy.typing import NDArray
 
-from lerf_wild.animals.body import BodyModel
+from lerf_wild.animals.body import BodyModel, PosedBody
 from lerf_wild.animals.coats import make_canvas
 from lerf_wild.render.raycast import Camera, Floats, vertex_normals
 
@@ -38,7 +38,7 @@ class Parameters:
     fov_rad: float
     """Whole field of view."""
 
-    def posed(self, model: BodyModel):
+    def posed(self, model: BodyModel) -> PosedBody:
         """The body in camera axes, model units."""
         parts = (self.betas_K, self.rotations_J33, self.translation_3)
         with torch.no_grad():

@@ -201,7 +201,7 @@ def _with_ray(folder, make, plan, shards, workers) -> Iterator[int]:
         raise InputError("Ray isn't installed: pip install 'lerf-wild[ray]'.") from None
     is_ours = not ray.is_initialized()
     if is_ours:
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+        _start_ray(ray, workers)
     try:
         # Shards come back as bytes, so that workers need not share a file system.
         task = ray.remote(shard_bytes)
@@ -214,6 +214,19 @@ def _with_ray(folder, make, plan, shards, workers) -> Iterator[int]:
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def _start_ray(ray: Any, workers: int) -> None:
+    try:
+        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    # Ray raises a bare Exception when a busy machine takes longer than its 30 seconds.
+    except Exception as error:
+        ray.shutdown()
+        reason = str(error).split(".")[0][:120]
+        raise InputError(
+            f"Ray can't start here ({reason}). Try again when the machine is less busy, or start a "
+            "cluster first with `ray start --head`."
+        ) from None
 
 
 _RUN = {"local": _locally, "processes": _in_processes, "ray": _with_ray}
