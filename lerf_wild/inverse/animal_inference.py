@@ -59,6 +59,11 @@ def load_regressor(weights: Path | None = None, model: BodyModel | None = None) 
         ModelFileError: the file is missing or broken, or of another body.
     """
     model = model or load_quadruped().model
+    if weights is None and not BUNDLED.is_file():
+        raise ModelFileError(
+            "No weights of the animal regressor are installed. Train some with `lerf-wild synth "
+            "genzoo` and `ns-train genzoo --data SHARDS`, and give them with --weights."
+        )
     network, _ = load_network(weights or BUNDLED, model.sha256)
     return Regressor(network, model)
 
