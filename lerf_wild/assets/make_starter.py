@@ -65,7 +65,7 @@ def main(sheet: Path | None = None, threads: int = 1) -> None:
     library = starter_library()
     write_templates(library)
     if sheet is not None:
-        contact_sheet(library).quantize(200).save(sheet, optimize=True)
+        contact_sheet(library).quantize(256, kmeans=2).save(sheet, optimize=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from lerf_wild.assets.thresholds import WORD_THRESHOLDS, threshold_of
 from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.language.phrases import clean_phrases
 
-NAMED_WEIGHT = 0.3
+NAMED_WEIGHT = 0.6
 """What it adds to the cosine (-1 to 1) of an asset when it is known by exactly the phrase."""
 _WORD = re.compile(r"[^\W_]+")
 

@@ -198,3 +198,38 @@ def test_a_new_asset_is_found_at_once(few):
 def test_an_empty_library_can_not_be_indexed():
     with pytest.raises(AssetError, match="empty"):
         build_index(open_library(starters=False), stand_in.CoarseEncoder())
+
+
+def test_the_bundled_templates_fit_the_recipes_and_the_bundled_encoder():
+    from lerf_wild.assets import template_index
+    from lerf_wild.assets.templates import STANDARD
+    from lerf_wild.language.wild_clip import load_wild_clip
+
+    encoder, library = load_wild_clip(precision="fp32"), starter_library()
+    index = build_index(library, encoder, on_asset=lambda entry, is_new: _refuse(entry, is_new))
+    assert index.templates_ATD.shape == (len(library), STANDARD.yaws, encoder.dim)
+    assert template_index.BUNDLED.stat().st_size < 2 << 20
+    for name, yaw in (("tiger", 0), ("maple", 30), ("grey_rock", 61)):
+        view = render_template(library.mesh(name), np.radians(5 * yaw), encoder.image_size)
+        image = torch.from_numpy(view).permute(2, 0, 1)[None].float() / 255
+        kept = index.embedding(name, np.radians(5 * yaw))
+        assert float(encoder.encode_images(image)[0] @ kept) > 0.99
+
+
+def _refuse(entry, is_new):
+    assert not is_new, f"{entry.name}: run `python -m lerf_wild.assets.make_starter`"
+
+
+def test_words_find_what_the_library_calls_by_them():
+    from lerf_wild.assets.words import find_by_words
+    from lerf_wild.language.wild_clip import load_wild_clip
+
+    encoder, library = load_wild_clip(), starter_library()
+    index = build_index(library, encoder)
+    phrases = ["striped cat", "white bear", "bare trees", "submarine", "mossy rock"]
+    found = find_by_words(index, library, phrases, encoder)
+    names = [answer.best.name for answer in found]
+    assert names[:3] == ["tiger", "polar_bear", "dead_tree"] and names[4] == "mossy_rock"
+    assert [answer.is_known for answer in found] == [True, True, True, False, True]
+    gated = find_by_words(index, library, ["striped cat"], encoder, kinds=("herbivore",))[0]
+    assert gated.best.name == "zebra"
