@@ -103,9 +103,7 @@ def animal_show(
     _write(output_path, shown, seed)
     if picture is not None:
         _write_picture(picture, shown, seed)
-    figures = _figures(shown, output_path, height, species)
-    say(Console(), _summary(figures, picture))
-    write_report(json_file, figures, seed=seed)
+    _report(shown, output_path, picture, height, species, seed, json_file)
 
 
 def animal_convert(source: Source, target: Target, json_file: JsonFile = None) -> None:
@@ -134,9 +132,13 @@ def animal_convert(source: Source, target: Target, json_file: JsonFile = None) -
 
 
 def _species(words: str | None) -> "Species | None":
-    from lerf_wild.animals.words.phrases import kind_in
+    from lerf_wild.animals.words.pairs import ANY_KIND
+    from lerf_wild.animals.words.phrases import kind_in, kind_names
 
-    return None if words is None else kind_in(words)
+    found = None if words is None else kind_in(words)
+    if words is not None and found is None and not set(words.split()) & {*kind_names(ANY_KIND)}:
+        say(Console(), "The words name no animal of the table; shape and coat are guesses.")
+    return found
 
 
 def _from_words(
@@ -234,6 +236,20 @@ def _write_picture(path: Path, shown: Shown, seed: int) -> None:
     from lerf_wild.cli.animal_pictures import pictures_of, save_pictures
 
     save_pictures(path, pictures_of(shown, seed), CYCLE_SECONDS.get(shown.action, 1.0))
+
+
+def _report(
+    shown: Shown,
+    path: Path,
+    picture: Path | None,
+    height: float,
+    species: "Species | None",
+    seed: int,
+    json_file: Path | None,
+) -> None:
+    figures = _figures(shown, path, height, species)
+    say(Console(), _summary(figures, picture))
+    write_report(json_file, figures, seed=seed)
 
 
 def _figures(shown: Shown, path: Path, height: float, species: "Species | None") -> dict:

@@ -52,6 +52,14 @@ def test_words_give_a_model_of_the_species_size(tmp_path, flow):
     assert 1.1 < np.ptp(scene.bounds[:, 1]) < 2.2
 
 
+def test_unknown_animals_are_called_guesses(tmp_path, flow, capsys):
+    out = tmp_path / "a.npz"
+    show("--words", "a teapot", "--flow", flow, "--output-path", out)
+    assert "guesses" in capsys.readouterr().out
+    show("--words", "a long-legged animal", "--flow", flow, "--output-path", out)
+    assert "guesses" not in capsys.readouterr().out
+
+
 def test_a_gait_is_animated(tmp_path, flow):
     out, picture = tmp_path / "walk.glb", tmp_path / "walk.gif"
     show(
