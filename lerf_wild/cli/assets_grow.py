@@ -103,13 +103,18 @@ def _grow(console: Console, kind: str, seed: int, environment: Path | None) -> t
 
 
 def _rank(index: Any, library: Any, name: str, encoder: Any) -> int:
-    """Place of an asset, from 1, in the answer to a picture of it in another light and frame."""
+    """Place of an asset, from 1, in the answer to a picture of it: on another ground, from higher
+    up, at a yaw between two templates."""
+    from dataclasses import replace
+
     import numpy as np
 
-    from lerf_wild.assets.calibration import photo_of
+    from lerf_wild.assets.calibration import GROUNDS
     from lerf_wild.assets.photos import embed_photo
+    from lerf_wild.assets.templates import STANDARD, render_template
 
-    rng = np.random.default_rng([len(name), 0x9A])
-    picture = photo_of(library.mesh(name), encoder.image_size, rng)
+    spec = replace(STANDARD, ground=GROUNDS[len(name) % len(GROUNDS)], elevation_deg=12.0)
+    yaw_rad = float(np.radians(322.5))
+    picture = render_template(library.mesh(name), yaw_rad, encoder.image_size, spec)
     answer = index.search(embed_photo(picture, encoder)[None], k=len(library))[0]
     return 1 + [match.name for match in answer.matches].index(name)
