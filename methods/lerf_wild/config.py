@@ -200,7 +200,7 @@ def _lite_config() -> LerfWildTrainerConfig:
 
 
 TINY_STEPS = 5000
-"""Steps of the laptop size: after these its colours hardly gain, in about eight minutes."""
+"""Steps of the laptop size: after these its colours hardly gain, in about ten minutes."""
 
 
 def _tiny_model() -> LerfWildModelConfig:
@@ -214,8 +214,8 @@ def _tiny_model() -> LerfWildModelConfig:
         hidden_dim=32,
         hidden_dim_color=32,
         num_proposal_iterations=1,
-        num_proposal_samples_per_ray=(32,),
-        num_nerf_samples_per_ray=16,
+        num_proposal_samples_per_ray=(48,),
+        num_nerf_samples_per_ray=24,
         proposal_net_args_list=[
             {"hidden_dim": 16, "log2_hashmap_size": 13, "num_levels": 5, "max_res": 64}
         ],
@@ -249,8 +249,8 @@ def _tiny_config() -> LerfWildTrainerConfig:
     config.pipeline.datamanager.eval_num_rays_per_batch = 1024
     config.pipeline.datamanager.dataparser.train_split_fraction = 0.9
     config.optimizers = {
-        "proposal_networks": _adam(5e-4, TINY_STEPS),
-        "fields": _adam(5e-4, TINY_STEPS),
+        "proposal_networks": _adam(5e-4, TINY_STEPS, lr=2e-2),
+        "fields": _adam(5e-4, TINY_STEPS, lr=2e-2),
         "camera_opt": _adam(1e-4, TINY_STEPS, lr=1e-3),
         "language": _adam(1e-3, TINY_STEPS),
     }
