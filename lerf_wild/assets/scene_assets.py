@@ -66,7 +66,9 @@ class SceneAsset:
     reach: float
     """Radius of the lower half seen from above, for a height of 1."""
 
-    def body(self, turn_33: NDArray[np.floating], position_3: Floats, height_m: float, number: int):
+    def body(
+        self, turn_33: NDArray[np.floating], position_3: Floats, height_m: float, number: int
+    ) -> Body:
         """The asset as a body of a ray-cast scene, turned, scaled and moved."""
         turn = np.asarray(turn_33, np.float32)
         vertices = height_m * (self.vertices_V3 @ turn.T) + np.asarray(position_3, np.float32)

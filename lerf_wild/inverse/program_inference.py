@@ -124,9 +124,9 @@ def _reading(
     values, rows = objects.values, objects.rows
     if len(rows) == 0:
         return Reading(Program(settings), torch.zeros(0, 4), (), ())
-    kind = objects.of(values.kind_BK6).argmax(dim=-1)
+    kinds = functional.log_softmax(objects.of(values.kind_BK6), dim=-1)
     look = functional.normalize(objects.of(values.appearance_BKA), dim=-1)
-    order, cosine = templates.ranked(look, likeness_NMY, kind)
+    order, cosine = templates.ranked(look, likeness_NMY, kinds)
     made = []
     for j in range(len(rows)):
         loc = tuple(float(x) for x in objects.of(objects.loc)[j])
@@ -139,7 +139,7 @@ def _reading(
                     best_yaw(likeness_NMY[j, order[j, 0]]), loc, settings.camera_pitch_deg
                 ),
                 appearance=Embedding.of(look[j].numpy()),
-                kind=KINDS[int(kind[j])],
+                kind=KINDS[int(templates.kind_M[order[j, 0]])],
                 asset=templates.names[int(order[j, 0])],
                 confidence=float(objects.of(objects.score)[j]),
             )

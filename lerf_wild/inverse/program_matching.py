@@ -21,8 +21,10 @@ from torch.nn import functional
 from lerf_wild.inverse.program_crops import cut_crops
 
 SIDE = 24
-SHIFTS = ((0.0, 0.0), (0.06, 0.0), (-0.06, 0.0), (0.0, 0.06), (0.0, -0.06))
-SCALES = (0.92, 1.0, 1.1)
+SHIFTS = ((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))
+PASSES = ((0.12, (0.82, 1.0, 1.22)), (0.05, (0.93, 1.0, 1.07)))
+"""Shift, as a share of the box, and scales that are tried: coarsely around the detector's box, then
+finely around the best of these."""
 BORDER = 2
 """Pixels at the left and right of a crop that tell its background."""
 
@@ -83,18 +85,24 @@ def match_boxes(
     """Best correlation of each box, a little shifted and scaled, with each template."""
     if len(boxes_N4) == 0:
         return torch.zeros(0, *bank.mask_MYSS.shape[:2])
-    size = boxes_N4[:, 2:] - boxes_N4[:, :2]
-    middle = (boxes_N4[:, 2:] + boxes_N4[:, :2]) / 2
-    best = None
-    for scale in SCALES:
-        for shift in SHIFTS:
-            moved = middle + size * torch.tensor(shift)
-            boxes = torch.cat([moved - scale * size / 2, moved + scale * size / 2], dim=1)
+    best = torch.full((len(boxes_N4), *bank.mask_MYSS.shape[:2]), -1.0)
+    for step, scales in PASSES:
+        tried = [_moved(boxes_N4, shift, step, scale) for scale in scales for shift in SHIFTS]
+        reached = []
+        for boxes in tried:
             crops = cut_crops(rgb_B3HW, picture_N, boxes)
-            small = functional.interpolate(crops, (SIDE, SIDE), mode="area")
-            scores = bank.scores(small)
-            best = scores if best is None else torch.maximum(best, scores)
+            scores = bank.scores(functional.interpolate(crops, (SIDE, SIDE), mode="area"))
+            best = torch.maximum(best, scores)
+            reached.append(scores.flatten(1).amax(dim=1))
+        winner = torch.stack(reached).argmax(dim=0)
+        boxes_N4 = torch.stack(tried)[winner, torch.arange(len(winner))]
     return best
+
+
+def _moved(boxes_N4: Tensor, shift: tuple[float, float], step: float, scale: float) -> Tensor:
+    size = boxes_N4[:, 2:] - boxes_N4[:, :2]
+    middle = (boxes_N4[:, 2:] + boxes_N4[:, :2]) / 2 + step * size * torch.tensor(shift)
+    return torch.cat([middle - scale * size / 2, middle + scale * size / 2], dim=1)
 
 
 def best_yaw(scores_Y: Tensor) -> float:

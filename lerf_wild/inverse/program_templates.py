@@ -31,6 +31,8 @@ SIZE = 96
 ASSET_ID = 10
 LOOK_WEIGHT = 0.15
 """Weight of the embeddings' cosine beside the correlation with the templates."""
+KIND_WEIGHT = 0.12
+"""Weight of the log probability of an asset's kind."""
 LOOK_DOWN = 0.22
 """Height of the camera over the middle of the asset as a share of its distance."""
 Embed = Callable[[Tensor], Tensor]
@@ -53,16 +55,17 @@ class Templates:
         return torch.einsum("na,mya->nmy", unit, self.embedding_MYA.float()).amax(dim=-1)
 
     def ranked(
-        self, query_NA: Tensor, likeness_NMY: Tensor, kind_N: Tensor | None = None
+        self, query_NA: Tensor, likeness_NMY: Tensor, kinds_N6: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Numbers (N, M) of the assets, the likeliest first, and their scores; with ``kind_N``,
-        assets of another kind come last.
+        """Numbers (N, M) of the assets, the likeliest first, and their scores.
 
-        A score is the likeness to the best template plus a share of the embeddings' cosine.
+        A score is the likeness to the best template, plus shares of the embeddings' cosine and of
+        the log probability ``kinds_N6`` of the asset's kind.
         """
         scores = likeness_NMY.amax(dim=-1) + LOOK_WEIGHT * self.scores(query_NA)
-        gated = scores if kind_N is None else scores - 4.0 * (kind_N[:, None] != self.kind_M)
-        order = gated.argsort(dim=-1, descending=True)
+        if kinds_N6 is not None:
+            scores = scores + KIND_WEIGHT * kinds_N6[:, self.kind_M]
+        order = scores.argsort(dim=-1, descending=True)
         return order, scores.gather(1, order)
 
     def fewer(self, yaws: int) -> Templates:

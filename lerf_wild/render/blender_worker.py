@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -78,7 +79,7 @@ def add_ground(job: dict, picture: Path) -> None:
     mesh.materials.append(material)
 
 
-def diffuse(name: str):
+def diffuse(name: str) -> tuple[Any, Any]:
     """A matt material and its shader node."""
     material = bpy.data.materials.new(name)
     material.use_nodes = True
@@ -124,7 +125,7 @@ def add_sky(job: dict) -> None:
     tree.links.new(background.outputs["Background"], output.inputs["Surface"])
 
 
-def settings(scene, job: dict) -> None:
+def settings(scene: Any, job: dict) -> None:
     """Cycles on the processor, with a fixed seed and the view transform of plain sRGB."""
     scene.render.engine = "CYCLES"
     scene.cycles.device, scene.cycles.samples = "CPU", job["samples"]
@@ -137,7 +138,7 @@ def settings(scene, job: dict) -> None:
     scene.render.use_persistent_data = True
 
 
-def render_numbers(scene, path: Path) -> None:
+def render_numbers(scene: Any, path: Path) -> None:
     """Which object each pixel's middle shows: a render of flat, glowing numbers."""
     for thing in scene.objects:
         if thing.type != "MESH":

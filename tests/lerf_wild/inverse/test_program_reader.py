@@ -313,15 +313,15 @@ def test_matching_is_the_cheapest_of_all_pairings():
         assert sum(cost[i][j] for i, j in matched(*sides)) == pytest.approx(best)
 
 
-def test_templates_are_ranked_by_their_best_yaw_and_gated_by_kind():
+def test_templates_are_ranked_by_their_best_yaw_and_by_kind():
     unit = torch.nn.functional.normalize(torch.randn(3, 4, 8), dim=-1)
     bank = TemplateBank(torch.zeros(3, 4, 3, 24, 24), torch.zeros(3, 4, 24, 24))
     library = Templates(("a", "b", "c"), torch.tensor([0, 0, 1]), unit, bank)
     likeness = torch.zeros(1, 3, 4)
     order, score = library.ranked(unit[2, 3:4], likeness)
     assert order[0, 0] == 2 and float(score[0, 0]) == pytest.approx(LOOK_WEIGHT, abs=1e-5)
-    order, _ = library.ranked(unit[2, 3:4], likeness, torch.tensor([0]))
-    assert order[0, -1] == 2
+    bird = torch.tensor([[0.0, -9.0, -9.0, -9.0, -9.0, -9.0]])
+    assert library.ranked(unit[2, 3:4], likeness, bird)[0][0, -1] == 2
     likeness[0, 1, 2] = 2.0
     assert library.ranked(unit[2, 3:4], likeness)[0][0, 0] == 1
     naive = (unit[0] @ unit[2, 3]).max()

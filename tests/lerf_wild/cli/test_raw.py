@@ -1,0 +1,68 @@
+"""`lerf-wild raw` from a picture to files and back."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lerf_wild.cli import main
+from lerf_wild.program.files import read_program, write_program
+from lerf_wild.program.types import Program, SceneObject, Settings
+from lerf_wild.render.scene_program import render_program
+
+PROGRAM = Program(
+    Settings(camera_pitch_deg=84.0, camera_height_m=1.6, ground_name="meadow 1"),
+    (SceneObject(900, (0.3, -1.0, -5.0), 0.9, asset="grey_rock", kind="rock"),),
+)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photos") / "rock.png"
+    Image.fromarray(render_program(PROGRAM, 256, 256).picture.rgb).save(path)
+    return path
+
+
+def test_a_photo_becomes_a_program_metres_a_picture_and_a_mesh(photo, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    main(["raw", "reconstruct", str(photo), "--output-dir", str(tmp_path), "--json", str(report)])
+    assert {"scene.txt", "scene.json", "scene.glb", "side_by_side.jpg"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+    told = json.loads((tmp_path / "scene.json").read_text())
+    program = read_program(tmp_path / "scene.txt")
+    assert len(told["objects"]) == len(program.objects)
+    assert json.loads(report.read_text())["photos"][0]["objects"] == told["objects"]
+    assert "rock.png" in capsys.readouterr().out
+
+
+def test_a_program_is_drawn_and_exported_by_suffix(tmp_path, capsys):
+    write_program(tmp_path / "scene.txt", PROGRAM)
+    flags = ["raw", "render", str(tmp_path / "scene.txt"), "--size", "48", "--output-path"]
+    main([*flags, str(tmp_path / "a.png")])
+    assert np.asarray(Image.open(tmp_path / "a.png")).shape == (48, 48, 3)
+    main([*flags, str(tmp_path / "a.glb")])
+    assert (tmp_path / "a.glb").read_bytes()[:4] == b"glTF"
+    for name in ("a.tiff", "a"):
+        with pytest.raises(SystemExit) as stopped:
+            main([*flags, str(tmp_path / name)])
+        assert stopped.value.code == 2
+    assert "give a .png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["reconstruct", "missing.png", "--output-dir", "out"], "missing.png"),
+        (["eval", "--scenes", "0"], "at least one scene"),
+        (["eval", "--weights", "nowhere"], "no such file"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["raw", *words])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
