@@ -23,6 +23,9 @@ from lerf_wild.inverse.animal_samples import (
 ABSENT_SHARE = 0.04
 """Share of crops that are moved off the animal, so that the network knows what none looks like."""
 
+WIDE_SHARE = 0.15
+"""Share of crops that show much around the animal, as the first look at a whole photo does."""
+
 
 def training_batch(
     samples: AnimalSamples,
@@ -53,14 +56,21 @@ def drawn_crops(samples: AnimalSamples, generator: torch.Generator) -> tuple[Cro
     low, high = samples.boxes_N4[:, :2], samples.boxes_N4[:, 2:]
     crops = box_crops(low, high, MARGIN)
     half = crops.half_B * (1.0 + normal(0.12, 2.0)).clamp(0.85, 1.5)
-    shift = torch.stack([normal(0.06, 2.0), normal(0.06, 2.0)], -1)
+    wide = torch.rand(count, generator=generator) < WIDE_SHARE
+    reach = 1.2 + 1.3 * torch.rand(count, generator=generator)
+    half = torch.where(wide, reach * half, half)
+    spread = torch.where(wide, 0.2, 0.06)[:, None]
+    shift = spread * torch.stack([normal(1.0, 2.0), normal(1.0, 2.0)], -1)
     middle = crops.middle_B2 + shift * half[:, None]
     tilted = torch.rand(count, generator=generator) < 0.6
     roll = torch.where(tilted, normal(0.2, 2.0), torch.zeros(count))
     absent = torch.rand(count, generator=generator) < ABSENT_SHARE
     side = torch.rand(count, generator=generator) * 6.2832
     away = torch.stack([side.cos(), side.sin()], -1)
-    middle = torch.where(absent[:, None], middle + 1.6 * half[:, None] * away, middle)
+    # Far enough that no part of the animal's box is left in the square.
+    away = 1.9 * away / away.abs().amax(-1, keepdim=True)
+    aside = crops.middle_B2 + half[:, None] * away
+    middle = torch.where(absent[:, None], aside, middle)
     return Crops(middle, half, roll), 1.0 - absent.float()
 
 

@@ -27,7 +27,7 @@ from PIL import Image
 from lerf_wild.animals import schema
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.errors import DatasetError, InputError
-from lerf_wild.synth.genzoo_draws import SHAPES, SPLITS, Shot, draw_shot, split_species, turn_z
+from lerf_wild.synth.genzoo_draws import SHAPES, SPLITS, Shot, draw_shot, turn_z
 from lerf_wild.synth.genzoo_pictures import render_shot
 from lerf_wild.synth.genzoo_prompts import Describer, load_describer, template_prompt
 from lerf_wild.synth.genzoo_signals import (
@@ -268,8 +268,3 @@ def _encoded(array: NDArray[np.uint8], kind: str, **options: int) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(array).save(stream, format=kind, **options)
     return stream.getvalue()
-
-
-def species_names(split: str) -> list[str]:
-    """Names of the species of a split."""
-    return [species.name for species in split_species(split)]
