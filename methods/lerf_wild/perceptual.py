@@ -45,7 +45,7 @@ class LazyPerceptualMetric(nn.Module):
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
         try:
             # torch.hub writes a line and a bar of its own into whatever is being shown.
-            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            with warnings.catch_warnings(), _unheard():
                 warnings.simplefilter("ignore")
                 return _REAL_METRIC(*args, **kwargs)
         # Offline it is a URLError, behind a proxy an HTTPError, on a bad file a RuntimeError.
@@ -54,6 +54,13 @@ class LazyPerceptualMetric(nn.Module):
             return None
         finally:
             socket.setdefaulttimeout(previous)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    nothing = io.StringIO()
+    with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+        yield
 
 
 _REAL_METRIC = torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity
