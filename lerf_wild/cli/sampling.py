@@ -44,6 +44,9 @@ REACH = 3.0
 """Points further from the middle of the cameras than this many times the furthest camera are
 background whose depth is a guess, and are left out."""
 
+MIN_KEPT_SHARE = 0.02
+"""With fewer rays than this share ending at a surface, points would take fifty times the rays."""
+
 SPARE = 1.04
 """Rays are drawn this much more often than the probe says are needed."""
 
@@ -67,7 +70,7 @@ class SurfaceRule:
 
 CLEAR = SurfaceRule("depth", MIN_ACCUMULATION, REACH)
 VAGUE = SurfaceRule("expected_depth", 0.0, math.inf)
-"""For runs of so few steps that the field stops no ray."""
+"""For runs of so few steps that the field stops hardly any ray."""
 
 
 def sample_scene(
@@ -115,7 +118,7 @@ def _sampled(
     generator = torch.Generator().manual_seed(seed)
     rule = CLEAR
     index_P, kept_share = _probe(model, cameras, query, generator, rule)
-    if kept_share == 0:
+    if kept_share < MIN_KEPT_SHARE:
         rule = VAGUE
         index_P, kept_share = _probe(model, cameras, query, generator, rule)
         Console(stderr=True).print(BARELY_TRAINED, style="yellow")
