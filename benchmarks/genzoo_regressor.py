@@ -3,9 +3,9 @@
     lerf-wild synth genzoo --output-dir test --num 2000 --size 128 --signals False --split test
     python -m benchmarks.genzoo_regressor --data test --json genzoo.json
 
-Species, coats, grounds and plants of the test split are in no training picture. The baseline is the
-mean pose and shape, seen from the side; `ratio` is the smallest of the ratios of errors between the
-two. Each figure has its 95 % bootstrap interval over pictures.
+Species, grounds and plants of the test split are in no training picture; coats are drawn anew. The
+baseline is the mean pose and shape, seen from the side; `ratio` is the smallest of the ratios of
+errors between the two. Each figure has its 95 % bootstrap interval over pictures.
 """
 
 from __future__ import annotations
