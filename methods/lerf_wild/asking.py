@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
-from nerfstudio.field_components.spatial_distortions import SceneContraction
 from torch import Tensor, nn
 
 from lerf_wild.errors import EncoderError
@@ -20,6 +19,7 @@ from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.language.relevancy import Query, make_query
 from lerf_wild.live.question import Question, plain_question
 from lerf_wild.methods.lerf_wild.compositing import composite
+from lerf_wild.methods.lerf_wild.contraction import CubeContraction
 from lerf_wild.methods.lerf_wild.datamanager import image_angles
 from lerf_wild.methods.lerf_wild.field import safe_normalise
 from lerf_wild.methods.lerf_wild.parts import language_field
@@ -94,8 +94,7 @@ class AskedModel(nn.Module):
         """Positions in nerf units to the [0, 1] cube of the hash grids."""
         if getattr(self.config, "disable_scene_contraction", False):
             return SceneBox.get_normalized_positions(positions, self.scene_box.aabb).clamp(0, 1)
-        contract = SceneContraction(order=float("inf"))
-        return ((contract(positions) + 2.0) / 4.0).clamp(0, 1)
+        return ((CubeContraction()(positions) + 2.0) / 4.0).clamp(0, 1)
 
     @property
     def query(self) -> Query | None:

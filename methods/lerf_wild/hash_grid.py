@@ -1,15 +1,19 @@
 """A fast torch path through nerfstudio's hash grids.
 
-Symbols: N points, L levels, F features a level, T = 2**log2_hashmap_size rows a level.
+Symbols: N points, L levels, F features a level, T = 2**log2_hashmap_size rows a level, B = L N
+bags of eight corners.
 
 nerfstudio's own torch path gathers the eight corners of a cell one after the other and lets
 autograd scatter the gradients back. Here the corners are one weighted embedding bag, and the
-gradient of the table is a histogram, which on a CPU is several times faster. Tables, values and
-checkpoints are the same as in `nerfstudio.field_components.encodings.HashEncoding` (1.1.5).
+gradient of the table is a histogram, which on a CPU is several times faster. Points are the last
+axis of every intermediate, and a level's points are looked up together: its table fits the cache.
+Tables, values and checkpoints are the same as in
+`nerfstudio.field_components.encodings.HashEncoding` (1.1.5).
 """
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 
 import torch
@@ -47,29 +51,45 @@ class _TableLookup(torch.autograd.Function):
 def _scatter(gradient_BF: Tensor, rows_B8: Tensor, weights_B8: Tensor, table_rows: int) -> Tensor:
     """Adds each bag's gradient to the eight table rows it came from, by weight."""
     rows = rows_B8.flatten()
-    if gradient_BF.device.type == "cpu":
-        columns = [
-            torch.bincount(rows, (weights_B8 * column[:, None]).flatten(), minlength=table_rows)
-            for column in gradient_BF.unbind(-1)
-        ]
-        return torch.stack(columns, dim=-1).to(gradient_BF)
-    parts = (weights_B8[..., None] * gradient_BF[:, None, :]).flatten(0, 1)
     table = gradient_BF.new_zeros(table_rows, gradient_BF.shape[-1])
+    if gradient_BF.device.type == "cpu":
+        for feature, column in enumerate(gradient_BF.t().contiguous()):
+            weights = (weights_B8 * column[:, None]).flatten()
+            table[:, feature] = torch.bincount(rows, weights, minlength=table_rows)
+        return table
+    parts = (weights_B8[..., None] * gradient_BF[:, None, :]).flatten(0, 1)
     return table.index_add_(0, rows, parts.to(gradient_BF))
 
 
 def _corner_parts(
     encoding: HashEncoding, positions_N3: Tensor
-) -> tuple[Int[Tensor, "n l 3 2"], Float[Tensor, "n l 3 2"]]:
-    """Per axis: the hash share and the linear weight of the lower and the upper corner."""
+) -> tuple[list[Int[Tensor, "3 l n"]], list[Float[Tensor, "3 l n"]]]:
+    """Per axis: the hash share and the linear weight of the lower and of the upper corner."""
     device = positions_N3.device
-    scaled = positions_N3[:, None, :] * encoding.scalings.to(device)[:, None]
+    scaled = positions_N3.t().contiguous()[:, None, :] * encoding.scalings.to(device)[:, None]
     lower = scaled.floor()
     upper_weight = scaled - lower
-    corners = torch.stack([lower, scaled.ceil()], dim=-1).to(torch.int32)
-    primes = torch.tensor(PRIMES, dtype=torch.int32, device=device)
-    shares = (corners * primes[:, None]) & (encoding.hash_table_size - 1)
-    return shares, torch.stack([1 - upper_weight, upper_weight], dim=-1)
+    primes = torch.tensor(PRIMES, dtype=torch.int32, device=device)[:, None, None]
+    mask = encoding.hash_table_size - 1
+    shares = [(corner.to(torch.int32) * primes) & mask for corner in (lower, scaled.ceil())]
+    return shares, [1 - upper_weight, upper_weight]
+
+
+def _corners(
+    encoding: HashEncoding, positions_N3: Tensor
+) -> tuple[Int[Tensor, "b 8"], Float[Tensor, "b 8"]]:
+    """Table rows and trilinear weights of the eight corners; bag b is a level and a point."""
+    shares, weights = _corner_parts(encoding, positions_N3)
+    # The level's block is in the bits above the hash, so it can ride on the share of one axis.
+    levels = torch.arange(encoding.num_levels, dtype=torch.int32, device=positions_N3.device)
+    first = [share[0] | (levels << encoding.log2_hashmap_size)[:, None] for share in shares]
+    rows = first[0].new_empty(*first[0].shape, 8)
+    volume = weights[0].new_empty(*first[0].shape, 8)
+    # Corner by corner, because a broadcast over inner axes of two runs element by element.
+    for corner, (x, y, z) in enumerate(itertools.product((0, 1), repeat=3)):
+        torch.bitwise_xor(first[x] ^ shares[y][1], shares[z][2], out=rows[..., corner])
+        torch.mul(weights[x][0] * weights[y][1], weights[z][2], out=volume[..., corner])
+    return rows.view(-1, 8), volume.view(-1, 8)
 
 
 def hash_lookup(
@@ -79,15 +99,11 @@ def hash_lookup(
 
     Differentiable to the table, not to the positions.
     """
-    shares, weights = _corner_parts(encoding, positions.detach().reshape(-1, 3))
-    # The level's block is in the bits above the hash, so it can ride on the share of one axis.
-    levels = torch.arange(encoding.num_levels, dtype=torch.int32, device=positions.device)
-    x = shares[:, :, 0] | (levels << encoding.log2_hashmap_size)[:, None]
-    rows = (x[..., :, None] ^ shares[:, :, 1, None, :])[..., None] ^ shares[:, :, 2, None, None, :]
-    plane = weights[:, :, 0, :, None] * weights[:, :, 1, None, :]
-    volume = plane[..., None] * weights[:, :, 2, None, None, :]
-    values = _TableLookup.apply(encoding.hash_table, rows.view(-1, 8), volume.view(-1, 8))
-    return values.view(*positions.shape[:-1], encoding.get_out_dim())
+    flat = positions.detach().reshape(-1, 3)
+    rows, volume = _corners(encoding, flat)
+    values = _TableLookup.apply(encoding.hash_table, rows, volume)
+    by_point = values.view(encoding.num_levels, len(flat), values.shape[-1]).transpose(0, 1)
+    return by_point.reshape(*positions.shape[:-1], encoding.get_out_dim())
 
 
 def use_fast_lookup(module: nn.Module, in_training: bool = True) -> int:

@@ -17,6 +17,7 @@ from lerf_wild.language.relevancy import Query
 from lerf_wild.live.painting import paint
 from lerf_wild.methods.lerf_wild.asking import AskedModel, phrase_layers
 from lerf_wild.methods.lerf_wild.config import LerfWildModelConfig
+from lerf_wild.methods.lerf_wild.contraction import use_fast_contraction
 from lerf_wild.methods.lerf_wild.datamanager import TILE_ANGLE
 from lerf_wild.methods.lerf_wild.field import render_linear, safe_normalise
 from lerf_wild.methods.lerf_wild.hash_grid import use_fast_lookup
@@ -50,6 +51,7 @@ class LerfWildModel(AskedModel, NerfactoModel):
         needs = self.config.predict_normals or self.config.camera_optimizer.mode != "off"
         for part in (self.field, self.proposal_networks):
             use_fast_lookup(part, in_training=not needs)
+        use_fast_contraction(self.field, *self.proposal_networks)
         self.build_language()
         self._batch_sizes: tuple[Query, Tensor] | None = None
         self._live: LiveViews | None = None
