@@ -45,5 +45,9 @@ class AssetError(InputError):
     """An asset of the library is missing or wrong."""
 
 
+class WildlifeError(InputError):
+    """A population file is wrong, or an item can't be put where it was asked for."""
+
+
 class TrainingError(LerfWildError, RuntimeError):
     """Training can't go on, for example because a loss is no longer finite."""
