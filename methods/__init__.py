@@ -1,4 +1,4 @@
-"""nerfstudio methods, one folder each; installed as `lerf_wild.methods`."""
+"""nerfstudio methods, one folder each, and what some share; installed as `lerf_wild.methods`."""
 
 if __name__ == "methods":
     # From the root of a checkout this folder is importable under its bare name too, which would

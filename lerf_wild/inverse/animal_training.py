@@ -22,6 +22,7 @@ from lerf_wild.inverse.animal_bodies import joint_body, pose_space
 from lerf_wild.inverse.animal_losses import LossWeights, animal_losses
 from lerf_wild.inverse.animal_network import AnimalNetwork, NetworkSpec
 from lerf_wild.inverse.animal_samples import AnimalSamples, load_samples
+from lerf_wild.inverse.averaging import update_average
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,6 @@ class AnimalTrainer:
         update_average(self.average, self.network, self.index, spec.averaging)
         self.index += 1
         return {name: float(part.detach()) for name, part in parts.items()}
-
-
-def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
-    """Moves a running average of weights and of the normalisation's statistics."""
-    keep = min(decay, (step + 1) / (step + 10))
-    with torch.no_grad():
-        for mean, value in zip(average.state_dict().values(), network.state_dict().values()):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1.0 - keep)
-            else:
-                mean.copy_(value)
 
 
 def schedule(index: int, warmup: int, spent: float) -> float:

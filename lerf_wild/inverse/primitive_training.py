@@ -17,10 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from lerf_wild.errors import TrainingError
+from lerf_wild.inverse.averaging import update_average
 from lerf_wild.inverse.primitive_losses import LossWeights, primitive_losses
 from lerf_wild.inverse.primitive_network import NetworkSpec, PrimitiveNetwork
 from lerf_wild.inverse.primitive_weights import load_tensors, save_tensors
 from lerf_wild.render.primitive_scenes import PrimitiveScenes
+from lerf_wild.schedulers import linear_share
 
 Batches = Callable[[int, torch.Generator], tuple[Tensor, PrimitiveScenes]]
 """Draws a number of images [B, 64, 64] and their scenes."""
@@ -53,10 +55,8 @@ class TrainingSpec:
 
 def learning_rate(step: int, spec: TrainingSpec) -> float:
     """Warm-up, plateau, linear decay to 0."""
-    rising = min(1.0, (step + 1) / max(spec.warmup, 1))
-    decay = max(spec.decay_share * spec.steps, 1.0)
-    falling = min(1.0, max(0.0, (spec.steps - step) / decay))
-    return spec.learning_rate * min(rising, falling)
+    share = linear_share(step, spec.steps, spec.warmup, spec.decay_share)
+    return spec.learning_rate * share
 
 
 class PrimitiveTrainer:
@@ -124,17 +124,6 @@ def start_from(trainer: PrimitiveTrainer, checkpoint: Path) -> None:
     averaged = _under("average.", load_tensors(checkpoint)[0])
     trainer.network.load_state_dict(averaged)
     trainer.average.load_state_dict(averaged)
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
-    """Moves a running average towards the network; faster in the first steps."""
-    decay = min(decay, (1 + step) / (10 + step))
-    for mean, value in zip(average.state_dict().values(), network.state_dict().values()):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1.0 - decay)
-        else:
-            mean.copy_(value)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

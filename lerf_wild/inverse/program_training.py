@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lerf_wild.errors import TrainingError
+from lerf_wild.inverse.averaging import update_average
 from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_reader import LabelledCrops, ProgramReader
 from lerf_wild.inverse.program_samples import SETTING_NAMES, Batch
@@ -83,16 +84,8 @@ class ReaderTrainer:
         total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimiser.step()
-        move_average(self.average, self.model, index, self.spec.averaging)
+        update_average(self.average, self.model, index, self.spec.averaging)
         return {name: float(part.detach()) for name, part in parts.items()}
-
-
-@torch.no_grad()
-def move_average(average: nn.Module, model: nn.Module, step: int, averaging: float) -> None:
-    """Moves a running average of weights; early ones are forgotten faster."""
-    decay = min(averaging, (step + 1) / (step + 10))
-    for mean, value in zip(average.parameters(), model.parameters()):
-        mean.lerp_(value, 1.0 - decay)
 
 
 def schedule(index: int, warmup: int, spent: float) -> float:

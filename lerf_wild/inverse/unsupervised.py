@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lerf_wild.errors import TrainingError
-from lerf_wild.inverse.primitive_training import update_average
+from lerf_wild.inverse.averaging import update_average
 from lerf_wild.render.primitive_scenes import ABSENT, SCALE, SPHERE, PrimitiveScenes
 from lerf_wild.render.primitives import AMBIENT, pixel_centres, render_orthographic
 

@@ -4,14 +4,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Optional, Type  # noqa: UP035
 
-from nerfstudio.configs.base_config import InstantiateConfig, ViewerConfig
+from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import TrainerConfig
-from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
+
+from lerf_wild.methods.pictures.config import (
+    PictureModelConfig,
+    PicturePipelineConfig,
+    common_settings,
+)
+from lerf_wild.schedulers import LinearDecayConfig
 
 STEPS = 6000
 LEARNING_RATE = 1.5e-3
+
+AirScheduleConfig = LinearDecayConfig
+"""Its name in the config.yml of earlier runs of air, raw and genzoo."""
 
 
 def make_pipeline(config: "AirPipelineConfig", **kwargs: Any) -> Any:
@@ -61,7 +70,7 @@ class AirDataManagerConfig(InstantiateConfig):
 
 
 @dataclass
-class AirModelConfig(InstantiateConfig):
+class AirModelConfig(PictureModelConfig):
     """Sizes of the network and weights of the losses."""
 
     _target: Type = field(default_factory=lambda: make_model)  # noqa: UP006
@@ -76,18 +85,14 @@ class AirModelConfig(InstantiateConfig):
     """Width of tokens and queries."""
     queries: int = 6
     """Candidates for objects in an image."""
-    averaging: float = 0.998
-    """Decay a step of the running average of the weights, which is what is measured and kept."""
     rotation_weight: float = 1.0
     """Weight of the rotation loss."""
     lateral_weight: float = 5.0
     """Weight of the loss of x and y."""
-    low_precision: bool = True
-    """bfloat16 convolutions; twice as fast where the processor has the instruction."""
 
 
 @dataclass
-class AirPipelineConfig(VanillaPipelineConfig):
+class AirPipelineConfig(PicturePipelineConfig):
     """Scenes and network."""
 
     _target: Type = field(default_factory=lambda: make_pipeline)  # noqa: UP006
@@ -96,8 +101,6 @@ class AirPipelineConfig(VanillaPipelineConfig):
     """Where scenes come from."""
     model: AirModelConfig = field(default_factory=AirModelConfig)
     """The network."""
-    run_dir: Optional[Path] = None  # noqa: UP045
-    """The run's folder; filled in when training starts, for pictures and weights."""
 
 
 @dataclass
@@ -108,49 +111,17 @@ class AirTrainerConfig(TrainerConfig):
     """Target to instantiate."""
 
 
-@dataclass
-class AirScheduleConfig(InstantiateConfig):
-    """Warm-up, plateau, linear decay to 0."""
-
-    _target: Type = field(default_factory=lambda: AirScheduleConfig)  # noqa: UP006
-    """Target to instantiate."""
-    steps: int = STEPS
-    """Step at which the rate is 0; set it together with --max-num-iterations."""
-    warmup: int = 300
-    """Steps over which the rate rises."""
-    decay_share: float = 0.4
-    """Share of the steps over which the rate falls."""
-
-    def setup(self, **kwargs: Any) -> "AirScheduleConfig":
-        """Returns itself: there is no state outside the torch scheduler."""
-        return self
-
-    def get_scheduler(self, optimizer: Any, lr_init: float) -> Any:
-        """Returns the torch scheduler of this schedule for an optimiser."""
-        from torch.optim.lr_scheduler import LambdaLR
-
-        from lerf_wild.inverse.primitive_training import TrainingSpec, learning_rate
-
-        spec = TrainingSpec(
-            steps=self.steps, warmup=self.warmup, decay_share=self.decay_share, learning_rate=1.0
-        )
-        return LambdaLR(optimizer, lr_lambda=lambda step: learning_rate(step, spec))
-
-
 def _config() -> AirTrainerConfig:
+    schedule = LinearDecayConfig(steps=STEPS)
     adam = AdamOptimizerConfig(lr=LEARNING_RATE, max_norm=5.0)
     return AirTrainerConfig(
         method_name="air",
         max_num_iterations=STEPS,
-        steps_per_save=500,
         steps_per_eval_batch=100,
         steps_per_eval_image=250,
-        steps_per_eval_all_images=1000,
-        mixed_precision=False,
         pipeline=AirPipelineConfig(),
-        optimizers={"network": {"optimizer": adam, "scheduler": AirScheduleConfig()}},
-        viewer=ViewerConfig(quit_on_train_completion=True),
-        vis="tensorboard",
+        optimizers={"network": {"optimizer": adam, "scheduler": schedule}},
+        **common_settings(),
     )
 
 

@@ -5,28 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerf_wild.errors import DatasetError
 from lerf_wild.inverse.primitive_setups import find_setup
 from lerf_wild.methods.air.config import AirDataManagerConfig
+from lerf_wild.methods.pictures.datamanager import EVAL_SEED, PictureDataManager
 from lerf_wild.render.primitive_scenes import PrimitiveScenes, concatenate
 from lerf_wild.synth.primitives import read_shards
 
-EVAL_SEED = 10_000
-"""Validation draws from seeds 10,000 and above; training and the test sets never do."""
 
-
-class AirDataManager(nn.Module):
+class AirDataManager(PictureDataManager):
     """Hands out images and their objects; the same step always gets the same scenes."""
 
     def __init__(self, config: AirDataManagerConfig, device: str | torch.device = "cpu") -> None:
-        super().__init__()
-        self.config, self.device = config, device
+        super().__init__(config, device)
         self.setup = find_setup(config.setup_name)
         self.shards = None if config.data is None else self._read(config.data)
-        # nerfstudio's trainer asks whether there is something to train on and to measure with.
-        self.train_dataset = self.eval_dataset = (config.setup_name,)
 
     def _read(self, folder: Path) -> tuple[Tensor, PrimitiveScenes]:
         parts = list(read_shards(folder))
@@ -37,7 +32,7 @@ class AirDataManager(nn.Module):
 
     def train_batch(self, step: int) -> tuple[Tensor, PrimitiveScenes]:
         """Images and scenes, in picture coordinates, of a step."""
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+        generator = self.step_generator(step)
         count = self.config.batch_size
         if self.shards is None:
             images, scenes = self.setup.draw(count, generator)
@@ -54,7 +49,3 @@ class AirDataManager(nn.Module):
     def get_train_rays_per_batch(self) -> int:
         """Pixels in a step: what nerfstudio reports speed in."""
         return self.config.batch_size * self.setup.view.camera.size**2
-
-    def get_datapath(self) -> Path:
-        """The folder of shards, or the working folder."""
-        return self.config.data or Path()

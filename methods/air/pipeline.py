@@ -7,16 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from nerfstudio.engine.callbacks import (
-    TrainingCallback,
-    TrainingCallbackAttributes,
-    TrainingCallbackLocation,
-)
-from nerfstudio.pipelines.base_pipeline import Pipeline
 from torch import Tensor
-from torch.nn import Parameter
 
-from lerf_wild.errors import ModelFileError, TrainingError
 from lerf_wild.inverse.primitive_evaluation import measure
 from lerf_wild.inverse.primitive_inference import AirModel as Recoverer
 from lerf_wild.inverse.primitive_inference import Inferred, infer
@@ -32,54 +24,34 @@ from lerf_wild.inverse.primitive_weights import save_network
 from lerf_wild.methods.air.config import AirPipelineConfig
 from lerf_wild.methods.air.datamanager import AirDataManager
 from lerf_wild.methods.air.model import AirModel
+from lerf_wild.methods.pictures.pipeline import PicturePipeline
 
 GALLERY = 16
 """Validation images in the gallery and in the frames of the animation."""
 
 
-class AirPipeline(Pipeline):
+class AirPipeline(PicturePipeline):
     """Scenes, network, figures."""
 
+    method = "air"
     datamanager: AirDataManager
+    model: AirModel
 
-    def __init__(
-        self,
-        config: AirPipelineConfig,
-        device: str | torch.device,
-        test_mode: str = "val",
-        world_size: int = 1,
-        local_rank: int = 0,
-        grad_scaler: Any = None,
-    ) -> None:
-        super().__init__()
-        self.config, self.world_size, self.rank = config, world_size, local_rank
-        self.datamanager = config.datamanager.setup(device=device)
-        torch.manual_seed(config.datamanager.seed)
-        self._model: AirModel = config.model.setup().to(device)
+    def __init__(self, config: AirPipelineConfig, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
         self.records: list[dict[str, float]] = []
         self.frames: list[np.ndarray] = []
 
-    def get_train_loss_dict(self, step: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict]:
-        """Losses of the step's scenes; raises TrainingError where one isn't finite."""
+    def train_losses(self, step: int) -> dict[str, Tensor]:
+        """Losses of the step's scenes."""
         images, scenes = self.datamanager.train_batch(step * self.world_size + self.rank)
-        parts = self.model.losses(images, scenes)
-        for name, part in parts.items():
-            if not torch.isfinite(part):
-                raise TrainingError(
-                    f"The {name} loss at step {step} is {float(part.detach())}; lower the rate "
-                    "with --optimizers.network.optimizer.lr."
-                )
-        return {}, parts, {}
+        return self.model.losses(images, scenes)
 
-    @torch.no_grad()
-    def get_eval_loss_dict(self, step: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict]:
+    def eval_losses(self) -> dict[str, Tensor]:
         """Losses on validation scenes."""
         images, scenes = self.datamanager.eval_batch(self.datamanager.config.batch_size)
         scenes = self.datamanager.setup.to_picture(scenes).to(self.device)
-        self.eval()
-        parts = self.model.losses(images.to(self.device), scenes)
-        self.train()
-        return {}, parts, {}
+        return self.model.losses(images.to(self.device), scenes)
 
     def get_eval_image_metrics_and_images(
         self, step: int
@@ -110,23 +82,9 @@ class AirPipeline(Pipeline):
     def _infer(self, images: Tensor) -> Inferred:
         return infer(Recoverer(self.model.average, self.datamanager.setup), images)
 
-    def get_training_callbacks(
-        self, training_callback_attributes: TrainingCallbackAttributes
-    ) -> list[TrainingCallback]:
-        """The running average after every step, the run's files at the end."""
-        return [
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], self._after_step, 1),
-            TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self._write_files),
-        ]
-
-    def _after_step(self, step: int) -> None:
-        self.model.after_step(step)
-
-    def _write_files(self, step: int) -> None:
+    def write_files(self, folder: Path, step: int) -> None:
         """Writes weights for `lerf-wild air`, plots, curves and the animation."""
-        if self.config.run_dir is None or self.rank != 0:
-            return
-        folder, setup = self.config.run_dir, self.datamanager.setup
+        setup = self.datamanager.setup
         save_network(folder / "air.safetensors", self.model.average, {"setup": setup.name})
         if not self.records or self.records[-1]["step"] < step:
             self.get_eval_image_metrics_and_images(step)
@@ -138,18 +96,3 @@ class AirPipeline(Pipeline):
             ]
             save_picture(folder / "curves.png", curve_plot(self.records, names))
             save_gif(folder / "training.gif", self.frames)
-
-    def get_param_groups(self) -> dict[str, list[Parameter]]:
-        """One group: the network."""
-        return {"network": list(self.model.network.parameters())}
-
-    def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:
-        """Restores network and average; raises ModelFileError where they don't fit."""
-        state = {k.removeprefix("_model."): v for k, v in loaded_state.items()}
-        try:
-            self.model.load_state_dict(state)
-        except RuntimeError as error:
-            reason = str(error).split("\n")[0][:120]
-            raise ModelFileError(
-                f"The checkpoint does not fit this `air` model: {reason}"
-            ) from None

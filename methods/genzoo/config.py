@@ -4,13 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Type  # noqa: UP035
 
-from nerfstudio.configs.base_config import InstantiateConfig, ViewerConfig
+from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import TrainerConfig
-from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
-from lerf_wild.methods.air.config import AirScheduleConfig
+from lerf_wild.methods.pictures.config import (
+    PictureModelConfig,
+    PicturePipelineConfig,
+    common_settings,
+)
+from lerf_wild.schedulers import LinearDecayConfig
 
 STEPS = 20_000
 LEARNING_RATE = 1.5e-3
@@ -67,7 +71,7 @@ class GenzooDataManagerConfig(InstantiateConfig):
 
 
 @dataclass
-class GenzooModelConfig(InstantiateConfig):
+class GenzooModelConfig(PictureModelConfig):
     """The network and weights of the losses."""
 
     _target: Type = field(default_factory=lambda: make_model)  # noqa: UP006
@@ -86,14 +90,10 @@ class GenzooModelConfig(InstantiateConfig):
     """Weight of the mean distance of rest vertices; GenZoo's."""
     raw_rotations: bool = False
     """Leaves rotations as nine numbers, as the released GenZoo does; for comparison."""
-    averaging: float = 0.998
-    """Decay a step of the running average of the weights, which is what is measured and kept."""
-    low_precision: bool = True
-    """bfloat16 convolutions; twice as fast where the processor has the instruction."""
 
 
 @dataclass
-class GenzooPipelineConfig(VanillaPipelineConfig):
+class GenzooPipelineConfig(PicturePipelineConfig):
     """Pictures and network."""
 
     _target: Type = field(default_factory=lambda: make_pipeline)  # noqa: UP006
@@ -102,8 +102,6 @@ class GenzooPipelineConfig(VanillaPipelineConfig):
     """Where pictures come from."""
     model: GenzooModelConfig = field(default_factory=GenzooModelConfig)
     """The network."""
-    run_dir: Optional[Path] = None  # noqa: UP045
-    """The run's folder; filled in when training starts, for the weights."""
 
 
 @dataclass
@@ -115,20 +113,16 @@ class GenzooTrainerConfig(TrainerConfig):
 
 
 def _config() -> GenzooTrainerConfig:
-    schedule = AirScheduleConfig(steps=STEPS, warmup=200, decay_share=0.7)
+    schedule = LinearDecayConfig(steps=STEPS, warmup=200, decay_share=0.7)
     adam = AdamOptimizerConfig(lr=LEARNING_RATE, max_norm=20.0)
     return GenzooTrainerConfig(
         method_name="genzoo",
         max_num_iterations=STEPS,
-        steps_per_save=500,
         steps_per_eval_batch=200,
         steps_per_eval_image=500,
-        steps_per_eval_all_images=1000,
-        mixed_precision=False,
         pipeline=GenzooPipelineConfig(),
         optimizers={"network": {"optimizer": adam, "scheduler": schedule}},
-        viewer=ViewerConfig(quit_on_train_completion=True),
-        vis="tensorboard",
+        **common_settings(),
     )
 
 

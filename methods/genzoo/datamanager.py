@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.inverse.animal_augmentation import training_batch
@@ -18,24 +18,20 @@ from lerf_wild.inverse.animal_samples import (
     plain_batch,
 )
 from lerf_wild.methods.genzoo.config import GenzooDataManagerConfig
+from lerf_wild.methods.pictures.datamanager import EVAL_SEED, PictureDataManager
 from lerf_wild.synth.genzoo import GenzooJob, make_samples
 
-EVAL_SEED = 10_000
 DRAWN_PX = 128
 
 
-class GenzooDataManager(nn.Module):
+class GenzooDataManager(PictureDataManager):
     """Hands out crops; the same step always gets the same ones."""
 
     def __init__(self, config: GenzooDataManagerConfig, device: str | torch.device = "cpu") -> None:
-        super().__init__()
-        self.config, self.device = config, device
+        super().__init__(config, device)
         self.model = load_quadruped().model
         self.body = joint_body(self.model)
         self.samples = self._samples(config.data, "train", config.pictures, config.seed)
-        self._held_out: AnimalSamples | None = None
-        # nerfstudio's trainer asks whether there is something to train on and to measure with.
-        self.train_dataset = self.eval_dataset = (len(self.samples),)
 
     def _samples(self, folder: Path | None, split: str, count: int, seed: int) -> AnimalSamples:
         if folder is not None:
@@ -44,18 +40,16 @@ class GenzooDataManager(nn.Module):
         drawn = (sample for number in range(count) for sample in make_samples(job, number))
         return collect(drawn, self.body)
 
-    @property
+    @cached_property
     def held_out(self) -> AnimalSamples:
         """Pictures of the validation split, on which figures are measured."""
-        if self._held_out is None:
-            count = self.config.eval_pictures
-            found = self._samples(self.config.eval_data, "val", count, EVAL_SEED)
-            self._held_out = found.rows(slice(0, count))
-        return self._held_out
+        count = self.config.eval_pictures
+        found = self._samples(self.config.eval_data, "val", count, EVAL_SEED)
+        return found.rows(slice(0, count))
 
     def train_batch(self, step: int, size: int) -> AnimalBatch:
         """Crops of a step."""
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+        generator = self.step_generator(step)
         count = self.config.batch_size
         rows = torch.randint(len(self.samples), (count,), generator=generator)
         chosen = self.samples.rows(rows)
@@ -70,7 +64,3 @@ class GenzooDataManager(nn.Module):
     def get_train_rays_per_batch(self) -> int:
         """Crops in a step: what nerfstudio reports speed in."""
         return self.config.batch_size
-
-    def get_datapath(self) -> Path:
-        """The folder of shards, or the working folder."""
-        return self.config.data or Path()

@@ -1,11 +1,11 @@
-"""The network and its running average, under the interface of nerfstudio's models."""
+"""The network and its loss, under the interface of nerfstudio's models."""
 
 from __future__ import annotations
 
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.errors import ModelFileError
@@ -13,17 +13,17 @@ from lerf_wild.inverse.animal_bodies import joint_body, pose_space
 from lerf_wild.inverse.animal_losses import LossWeights, animal_losses
 from lerf_wild.inverse.animal_network import AnimalNetwork, NetworkSpec
 from lerf_wild.inverse.animal_samples import AnimalBatch
-from lerf_wild.inverse.animal_training import update_average
 from lerf_wild.inverse.animal_weights import load_network
 from lerf_wild.methods.genzoo.config import GenzooModelConfig
+from lerf_wild.methods.pictures.model import PictureModel
 
 
-class GenzooModel(nn.Module):
-    """What is trained, and what is used."""
+class GenzooModel(PictureModel):
+    """The regressor of animals."""
 
     def __init__(self, config: GenzooModelConfig) -> None:
-        super().__init__()
-        self.config, model = config, load_quadruped().model
+        super().__init__(config)
+        model = load_quadruped().model
         spec = NetworkSpec(
             input_px=config.input_px,
             backbone=config.backbone,
@@ -50,17 +50,6 @@ class GenzooModel(nn.Module):
                 "same --pipeline.model.backbone."
             ) from None
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return self.shapedirs.device
-
-    def train(self, mode: bool = True) -> GenzooModel:
-        """Switches the network; the average always predicts."""
-        super().train(mode)
-        self.average.eval()
-        return self
-
     def losses(self, batch: AnimalBatch) -> dict[str, Tensor]:
         """The weighted parts of the loss."""
         crops = batch.crops_B3SS.contiguous(memory_format=torch.channels_last)
@@ -70,7 +59,3 @@ class GenzooModel(nn.Module):
         outputs = type(outputs)(*(part.float() for part in outputs))
         body = self.body.to(self.device)
         return animal_losses(outputs, batch, body, self.shapedirs, self.weights)
-
-    def after_step(self, step: int) -> None:
-        """Moves the running average towards the network."""
-        update_average(self.average, self.network, step, self.config.averaging)

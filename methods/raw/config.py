@@ -4,13 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Optional, Tuple, Type  # noqa: UP035
 
-from nerfstudio.configs.base_config import InstantiateConfig, ViewerConfig
+from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import TrainerConfig
-from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
-from lerf_wild.methods.air.config import AirScheduleConfig
+from lerf_wild.methods.pictures.config import (
+    PictureModelConfig,
+    PicturePipelineConfig,
+    common_settings,
+)
+from lerf_wild.schedulers import LinearDecayConfig
 
 STEPS = 6000
 LEARNING_RATE = 1e-3
@@ -65,7 +69,7 @@ class RawDataManagerConfig(InstantiateConfig):
 
 
 @dataclass
-class RawModelConfig(InstantiateConfig):
+class RawModelConfig(PictureModelConfig):
     """The reader, and the choices of RAW's baselines."""
 
     _target: Type = field(default_factory=lambda: make_model)  # noqa: UP006
@@ -80,14 +84,10 @@ class RawModelConfig(InstantiateConfig):
     """One linear layer a head, as the paper's text says."""
     permuted_ids: bool = False
     """Digits of a permuted number of asset and yaw in place of an embedding: RAW's baseline."""
-    averaging: float = 0.998
-    """Decay a step of the running average of the weights, which is what is measured and kept."""
-    low_precision: bool = True
-    """bfloat16 convolutions; twice as fast where the processor has the instruction."""
 
 
 @dataclass
-class RawPipelineConfig(VanillaPipelineConfig):
+class RawPipelineConfig(PicturePipelineConfig):
     """Samples and reader."""
 
     _target: Type = field(default_factory=lambda: make_pipeline)  # noqa: UP006
@@ -98,8 +98,6 @@ class RawPipelineConfig(VanillaPipelineConfig):
     """The reader."""
     template_yaws: int = 24
     """Templates an asset in the file that is written at the end."""
-    run_dir: Optional[Path] = None  # noqa: UP045
-    """The run's folder; filled in when training starts, for the weights."""
 
 
 @dataclass
@@ -111,24 +109,20 @@ class RawTrainerConfig(TrainerConfig):
 
 
 def _config() -> RawTrainerConfig:
-    schedule = AirScheduleConfig(steps=STEPS, warmup=100, decay_share=0.6)
+    schedule = LinearDecayConfig(steps=STEPS, warmup=100, decay_share=0.6)
     own = AdamOptimizerConfig(lr=LEARNING_RATE, max_norm=5.0)
     trunk = AdamOptimizerConfig(lr=0.3 * LEARNING_RATE, max_norm=5.0)
     return RawTrainerConfig(
         method_name="raw",
         max_num_iterations=STEPS,
-        steps_per_save=500,
         steps_per_eval_batch=100,
         steps_per_eval_image=500,
-        steps_per_eval_all_images=1000,
-        mixed_precision=False,
         pipeline=RawPipelineConfig(),
         optimizers={
             "reader": {"optimizer": own, "scheduler": schedule},
             "trunk": {"optimizer": trunk, "scheduler": schedule},
         },
-        viewer=ViewerConfig(quit_on_train_completion=True),
-        vis="tensorboard",
+        **common_settings(),
     )
 
 

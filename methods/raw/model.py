@@ -1,36 +1,31 @@
-"""The reader and its running average, under the interface of nerfstudio's models."""
+"""The reader and its loss, under the interface of nerfstudio's models."""
 
 from __future__ import annotations
 
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerf_wild.inverse.program_decoder import DecoderSpec
 from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_reader import LabelledCrops, ProgramReader
 from lerf_wild.inverse.program_samples import Batch
-from lerf_wild.inverse.program_training import move_average
 from lerf_wild.inverse.program_weights import load_reader
+from lerf_wild.methods.pictures.model import PictureModel
 from lerf_wild.methods.raw.config import RawModelConfig
 
 TEMPLATES_A_STEP = 8
 
 
-class RawModel(nn.Module):
-    """What is trained, and what is used."""
+class RawModel(PictureModel):
+    """The reader for a number of training assets; prototypes of earlier weights are left out where
+    they are of other assets."""
 
-    def __init__(self, config: RawModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.reader: ProgramReader
-        self.average: ProgramReader
+    main_part = "reader"
 
-    def fit_to(self, assets: int) -> None:
-        """Makes the reader for a number of training assets; prototypes of earlier weights are left
-        out where they are of other assets."""
-        config = self.config
+    def __init__(self, config: RawModelConfig, assets: int) -> None:
+        super().__init__(config)
         spec = DecoderSpec(
             feedback=config.feedback,
             linear_heads=config.linear_heads,
@@ -46,18 +41,6 @@ class RawModel(nn.Module):
         self.average = copy.deepcopy(self.reader).requires_grad_(False).eval()
         self.register_buffer("ground", ground_embeddings(), persistent=False)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the reader is."""
-        return self.reader.prototypes.device
-
-    def train(self, mode: bool = True) -> RawModel:
-        """Switches the reader; the average always predicts."""
-        super().train(mode)
-        if hasattr(self, "average"):
-            self.average.eval()
-        return self
-
     def losses(
         self, batch: Batch, templates: LabelledCrops, generator: torch.Generator
     ) -> dict[str, Tensor]:
@@ -70,7 +53,3 @@ class RawModel(nn.Module):
             shown = LabelledCrops(*(part[rows].to(self.device) for part in templates))
             parts |= self.reader.object_losses(batch, shown, generator, low)
         return parts
-
-    def after_step(self, step: int) -> None:
-        """Moves the running average towards the reader."""
-        move_average(self.average, self.reader, step, self.config.averaging)

@@ -1,11 +1,17 @@
-"""The schedule has nerfstudio's shape and leaves plain floats."""
+"""The schedules have their shapes and leave plain floats."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from lerf_wild.schedulers import ExponentialDecayConfig, exponential_rate
+from lerf_wild.schedulers import (
+    ExponentialDecayConfig,
+    LinearDecayConfig,
+    exponential_rate,
+    linear_share,
+)
 
 
 def test_rate_goes_from_first_to_last_and_stays():
@@ -46,3 +52,21 @@ def test_matches_nerfstudio():
             seen.append(float(schedule.get_last_lr()[0]))
         rates.append(seen)
     assert rates[0] == pytest.approx(rates[1])
+
+
+def test_the_linear_share_rises_stays_and_falls():
+    shares = [linear_share(step, 20, warmup=4, decay_share=0.5) for step in range(22)]
+    assert shares[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert shares[4:11] == [1.0] * 7
+    assert shares[11:] == pytest.approx([*np.arange(0.9, 0.0, -0.1), 0.0, 0.0])
+
+
+def test_schedule_is_made_of_floats():
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=0.01)
+    scheduler = LinearDecayConfig(steps=10, warmup=2).setup().get_scheduler(optimiser, 0.01)
+    for _ in range(12):
+        optimiser.step()
+        scheduler.step()
+        rate = optimiser.param_groups[0]["lr"]
+        assert type(rate) is float and np.isfinite(rate)
+    assert rate == 0.0
