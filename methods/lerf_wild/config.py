@@ -214,7 +214,7 @@ def _lite_config() -> LerfWildTrainerConfig:
     return config
 
 
-TINY_STEPS = 5000
+TINY_STEPS = 9000
 """Steps of the laptop size: after these its colours hardly gain, in about ten minutes."""
 
 
@@ -224,8 +224,8 @@ def _tiny_model() -> LerfWildModelConfig:
         num_levels=6,
         features_per_level=4,
         base_res=16,
-        max_res=512,
-        log2_hashmap_size=16,
+        max_res=1024,
+        log2_hashmap_size=17,
         hidden_dim=32,
         hidden_dim_color=32,
         num_proposal_iterations=1,
@@ -265,8 +265,8 @@ def _tiny_config() -> LerfWildTrainerConfig:
     config.pipeline.datamanager.dataparser.train_split_fraction = 0.9
     adam = partial(_adam, max_steps=TINY_STEPS, config=FusedAdamOptimizerConfig)
     config.optimizers = {
-        "proposal_networks": adam(5e-4, lr=2e-2),
-        "fields": adam(5e-4, lr=2e-2),
+        "proposal_networks": adam(5e-4, lr=3e-2),
+        "fields": adam(5e-4, lr=3e-2),
         "camera_opt": adam(1e-4, lr=1e-3),
         "language": adam(1e-3),
     }
