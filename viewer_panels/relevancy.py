@@ -174,7 +174,8 @@ class RelevancyPanel(ViewerControl):
         self._widgets.show_phrases(wanted.phrases)
         if not wanted.phrases:
             self._model.ask(None)
-            self._answer = self._scene = None
+            self._scene = None
+            self._take(None)
         else:
             query = self._texts.query(wanted)
             found = self._table.answer(query, wanted.size)
@@ -202,8 +203,13 @@ class RelevancyPanel(ViewerControl):
                 machine.action(RenderAction("rerender", camera))
 
     def _answered(self, answer: LiveAnswer) -> None:
-        self._answer = answer
+        self._take(answer)
         self._teller.put(None)
+
+    def _take(self, answer: LiveAnswer | None) -> None:
+        """Keeps the newest answer. One that was under way when the last phrase went is let go."""
+        with self._lock:
+            self._answer = answer if self.state.phrases else None
 
     def _tell(self) -> None:
         verdicts = self.verdicts()
