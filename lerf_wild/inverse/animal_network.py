@@ -7,6 +7,9 @@ are the crop's own (`lerf_wild.inverse.animal_crops`).
 Each point has a map over the grid whose softmax says where it is; what stands there in the features
 is what the pose is read from. Rotations leave the network as nine numbers on top of the mean pose
 and go to the nearest rotation inside the graph.
+
+While nobody knows yet which way an animal faces, the pose's losses are noise that is many times
+louder than what the maps have to learn, so that little of their gradient reaches the features.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from lerf_wild.inverse.animal_bodies import POSE_DIRECTIONS, PoseSpace
 POINTS = len(schema.KEYPOINT_NAMES) + schema.JOINT_COUNT
 CAMERA = 4
 """Outputs of the camera: place of the root joint (2), log size, log perspective."""
+POSE_SHARE = 0.05
+"""Share of the pose's gradient that goes on to features and maps. With all of it neither maps nor
+pose are learnt at all."""
 MEAN_SIZE, MEAN_KAPPA = -0.3, 1.3
 """Usual logs of size (kappa over distance) and of kappa, from which outputs are counted."""
 
@@ -57,6 +63,10 @@ class AnimalOutputs(NamedTuple):
     """Where keypoints, then joints are."""
     presence_B: Tensor
     """Logits of there being an animal."""
+    matrices_BJ33: Tensor | None = None
+    """The nine numbers that each rotation is the nearest to."""
+    maps_BQGG: Tensor | None = None
+    """Logits of where points are; the middles of the cells divide -1 to 1 evenly."""
 
     def root_B3(self) -> Tensor:
         """The root joint in the crop's camera axes, model units."""
@@ -88,6 +98,9 @@ class AnimalNetwork(nn.Module):
         nn.init.normal_(self.pose_code.weight, std=0.01)
         nn.init.normal_(self.rest.weight, std=0.01)
         nn.init.zeros_(self.rest.bias)
+        with torch.no_grad():
+            # Away from zero, where the nearest rotation has no finite gradient.
+            self.rest.bias[:9] = torch.eye(3).flatten()
         if space is not None:
             with torch.no_grad():
                 self.pose.weight.copy_(space.directions_PD)
@@ -97,19 +110,21 @@ class AnimalNetwork(nn.Module):
         """What crops in 0-1 show."""
         features = self.backbone((crops_B3SS - 0.45) / 0.25)
         maps = self.maps(features).float()
-        spots, gathered = self._look(maps, self.carry(features).float())
-        whole = features.float().mean((2, 3))
-        hidden = self.body(torch.cat([spots.flatten(1), gathered.flatten(1), whole], -1))
+        passed = _dampened(features)
+        spots, gathered = self._look(maps, self.carry(passed).float())
+        seen = [_dampened(spots).flatten(1), _dampened(gathered).flatten(1)]
+        hidden = self.body(torch.cat([*seen, passed.float().mean((2, 3))], -1))
         local = self.pose(self.pose_code(hidden)).unflatten(-1, (-1, 3, 3))
         root, betas, camera, presence = self.rest(hidden).split(
             [9, self.spec.betas, CAMERA, 1], dim=-1
         )
         root = root.unflatten(-1, (3, 3))[:, None]
-        rotations = torch.cat([root, local], 1)
-        if not self.spec.raw_rotations:
-            rotations = nearest_rotations(rotations)
-        usual = camera.new_tensor([0.0, 0.0, MEAN_SIZE, MEAN_KAPPA])
-        return AnimalOutputs(rotations, betas, camera + usual, spots[..., :2], presence[:, 0])
+        matrices = torch.cat([root, local], 1)
+        rotations = matrices if self.spec.raw_rotations else nearest_rotations(matrices)
+        camera = camera + camera.new_tensor([0.0, 0.0, MEAN_SIZE, MEAN_KAPPA])
+        return AnimalOutputs(
+            rotations, betas, camera, spots[..., :2], presence[:, 0], matrices, maps
+        )
 
     def _look(self, maps_BQGG: Tensor, carried_BCGG: Tensor) -> tuple[Tensor, Tensor]:
         """Place and spread (B, Q, 3) of each map, and what stands there (B, Q, C)."""
@@ -123,6 +138,11 @@ class AnimalNetwork(nn.Module):
         spread = (moments[..., 2:] - place.square().sum(-1, keepdim=True)).clamp_min(0.0)
         gathered = share @ carried_BCGG.flatten(2).transpose(1, 2)
         return torch.cat([place, spread], -1), gathered
+
+
+def _dampened(values: Tensor) -> Tensor:
+    """The same values, of whose gradient only `POSE_SHARE` is passed on."""
+    return torch.lerp(values.detach(), values, POSE_SHARE)
 
 
 def nearest_rotations(matrices: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ learning lowers the loss, files are refused with reasons."""
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from dataclasses import replace
 
@@ -26,7 +27,7 @@ from lerf_wild.inverse.animal_crops import (
     to_crop,
 )
 from lerf_wild.inverse.animal_evaluation import measure
-from lerf_wild.inverse.animal_losses import animal_losses
+from lerf_wild.inverse.animal_losses import MAP_SPREAD, animal_losses, map_loss
 from lerf_wild.inverse.animal_network import (
     AnimalNetwork,
     AnimalOutputs,
@@ -280,3 +281,40 @@ def test_a_vitpose_of_transformers_is_a_backbone(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(EncoderError, match="no ViTPose"):
         make_backbone(str(tmp_path / "none"), 0)
+
+
+def map_loss_naive(maps, points, present):
+    """The cross entropy of one map at a time, cell by cell."""
+    side, found = maps.shape[-1], []
+    for b, q in itertools.product(range(maps.shape[0]), range(maps.shape[1])):
+        x, y = points[b, q].tolist()
+        if present[b] == 0 or max(abs(x), abs(y)) > 1:
+            continue
+        aim, total = {}, 0.0
+        for row, column in itertools.product(range(side), repeat=2):
+            middle_x, middle_y = (2 * column + 1) / side - 1, (2 * row + 1) / side - 1
+            cells = math.hypot(middle_x - x, middle_y - y) * side / 2
+            aim[row, column] = math.exp(-0.5 * (cells / MAP_SPREAD) ** 2)
+            total += aim[row, column]
+        shares = maps[b, q].double().exp() / maps[b, q].double().exp().sum()
+        found.append(-sum(v / total * math.log(shares[cell]) for cell, v in aim.items()))
+    return sum(found) / len(found)
+
+
+def test_the_loss_of_maps_is_that_of_the_plain_loop():
+    draw = torch.Generator().manual_seed(4)
+    maps = torch.randn(3, 2, 6, 6, generator=draw)
+    points = torch.rand(3, 2, 2, generator=draw) * 2.4 - 1.2
+    present = torch.tensor([1.0, 0.0, 1.0])
+    expected = map_loss_naive(maps, points, present)
+    assert float(map_loss(maps, points, present)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_little_of_the_poses_gradient_reaches_the_features():
+    torch.manual_seed(0)
+    network = AnimalNetwork(NetworkSpec(input_px=32, channels=16, hidden=16))
+    outputs = network(torch.rand(2, 3, 32, 32))
+    kernel = network.maps.weight
+    of_pose = torch.autograd.grad(outputs.betas_BK.sum(), kernel, retain_graph=True)[0]
+    of_points = torch.autograd.grad(outputs.points_BQ2.sum(), kernel)[0]
+    assert 0 < of_pose.norm() < of_points.norm()
