@@ -1,0 +1,187 @@
+"""The ground of a captured place from points of its surfaces, and what stands on it.
+
+Symbols: N points, G x G cells of a square map. Frame: the stage (metres, z up). A cell's ground is
+the lowest surface that spreads over a wide enough patch; what rises above it is an obstacle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lerf_wild.errors import WildlifeError
+
+CELL_M = 0.2
+LOW_SHARE = 0.15
+"""Quantile of the heights in a cell that is taken for its ground before smoothing."""
+PATCHES_M = (1.0, 2.0, 4.0, 7.0)
+"""Things narrower than one of these and steeper than STEEPEST stand on the ground."""
+STEEPEST = 0.12
+"""Rise of natural ground within a patch, as a share of its width."""
+GROUND_BAND_M = 0.07
+"""Points this near to the coarse ground are ground."""
+SMOOTH_M = 0.25
+OBSTACLE_M = 0.12
+"""Points higher above the ground than this are of something that stands there."""
+MIN_CELL_POINTS = 3
+MAX_CELLS = 400
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Heights on a regular map; row i, column j is the middle of a cell."""
+
+    low_2: Float[np.ndarray, "2"]
+    """Corner of the map's first cell."""
+    cell_m: float
+    height_GG: Float[np.ndarray, "x y"]
+    is_known_GG: Bool[np.ndarray, "x y"]
+    """Whether the photos show ground there."""
+    obstacles_N3: Float[np.ndarray, "N 3"]
+    """Surface points that are not ground."""
+
+    def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
+        """Height of the ground, interpolated; beyond the map that of its nearest cell."""
+        return ndimage.map_coordinates(self.height_GG, self._cells(xy_N2), order=1, mode="nearest")
+
+    def is_known(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
+        """Whether the ground at positions was seen."""
+        index_2N = np.round(self._cells(xy_N2)).astype(int)
+        size_2 = np.array(self.height_GG.shape)[:, None]
+        inside = ((index_2N >= 0) & (index_2N < size_2)).all(axis=0)
+        rows, columns = np.clip(index_2N, 0, size_2 - 1)
+        return inside & self.is_known_GG[rows, columns]
+
+    def normal(self, xy_N2: NDArray) -> Float[np.ndarray, "N 3"]:
+        """Unit normal of the ground, upwards."""
+        xy = np.asarray(xy_N2, np.float64)
+        step = self.cell_m
+        slope_x = self.height(xy + [step, 0]) - self.height(xy - [step, 0])
+        slope_y = self.height(xy + [0, step]) - self.height(xy - [0, step])
+        normal = np.stack([-slope_x, -slope_y, np.full(len(xy), 2 * step)], axis=1)
+        return normal / np.linalg.norm(normal, axis=1, keepdims=True)
+
+    def under(self, origins_N3: NDArray, directions_N3: NDArray) -> Float[np.ndarray, "N 3"]:
+        """Where rays meet the ground, NaN for those that don't within 200 m."""
+        origins, directions = np.asarray(origins_N3, float), np.asarray(directions_N3, float)
+        low, high = np.zeros(len(origins)), np.full(len(origins), np.nan)
+        for distance in np.arange(0.1, 200.0, 0.1):
+            points = origins + distance * directions
+            below = np.isnan(high) & (points[:, 2] < self.height(points[:, :2]))
+            high[below] = distance
+            low[np.isnan(high)] = distance
+            if not np.isnan(high).any():
+                break
+        for _ in range(12):
+            middle = 0.5 * (low + high)
+            points = origins + middle[:, None] * directions
+            below = points[:, 2] < self.height(points[:, :2])
+            low, high = np.where(below, low, middle), np.where(below, middle, high)
+        return origins + high[:, None] * directions
+
+    def _cells(self, xy_N2: NDArray) -> Float[np.ndarray, "2 N"]:
+        return ((np.asarray(xy_N2, np.float64) - self.low_2) / self.cell_m - 0.5).T
+
+
+def find_ground(points_N3: NDArray, cell_m: float = CELL_M) -> Ground:
+    """The ground under the surface points of a place.
+
+    Raises:
+        WildlifeError: when there are too few points.
+    """
+    points = np.asarray(points_N3, np.float64)
+    if len(points) < 100:
+        raise WildlifeError(
+            f"The run shows {len(points)} surface points, too few to find its ground. Train it for "
+            "longer."
+        )
+    low_2, shape = _extent(points, cell_m)
+    cells = np.floor((points[:, :2] - low_2) / cell_m).astype(int)
+    inside = ((cells >= 0) & (cells < shape)).all(axis=1)
+    points, cells = points[inside], cells[inside]
+    flat = cells[:, 0] * shape[1] + cells[:, 1]
+    lowest, count = _cell_quantile(points[:, 2], flat, int(np.prod(shape)), LOW_SHARE)
+    is_known = (count >= MIN_CELL_POINTS).reshape(shape)
+    coarse, is_ground_cell = _opened(lowest.reshape(shape), is_known, cell_m)
+    rough = Ground(low_2, cell_m, coarse, _grown(is_ground_cell), points[:0])
+    height = coarse
+    for _ in range(2):
+        rise = points[:, 2] - rough.height(points[:, :2])
+        is_ground = np.abs(rise) < GROUND_BAND_M
+        height = height + _mean_around(rise[is_ground], flat[is_ground], shape, cell_m)
+        rough = replace(rough, height_GG=height)
+    rise = points[:, 2] - rough.height(points[:, :2])
+    return replace(rough, obstacles_N3=points[rise > OBSTACLE_M])
+
+
+def _extent(points_N3: NDArray, cell_m: float) -> tuple[NDArray, tuple[int, int]]:
+    """Corner and size of a map that holds nearly all points; a few stray far out."""
+    low, high = np.quantile(points_N3[:, :2], [0.005, 0.995], axis=0)
+    size = np.minimum(np.ceil((high - low) / cell_m).astype(int) + 4, MAX_CELLS)
+    middle = 0.5 * (low + high)
+    return middle - 0.5 * size * cell_m, (int(size[0]), int(size[1]))
+
+
+def _cell_quantile(
+    values_N: NDArray, flat_N: NDArray, cells: int, share: float
+) -> tuple[NDArray, NDArray]:
+    """Quantile of the values in each cell, NaN in empty ones, and their numbers."""
+    order = np.lexsort((values_N, flat_N))
+    count = np.bincount(flat_N, minlength=cells)
+    starts = np.cumsum(count) - count
+    place = np.minimum(starts + (share * (count - 1)).clip(min=0).astype(int), len(values_N) - 1)
+    return np.where(count > 0, values_N[order][place], np.nan), count
+
+
+def _opened(low_GG: NDArray, is_known_GG: NDArray, cell_m: float) -> tuple[NDArray, NDArray]:
+    """The lowest surface without what stands on it, and which cells it was taken from.
+
+    A progressive morphological filter (Zhang et al., 2003): openings of growing width, each of
+    which drops cells that rise over the opened surface by more than ground of its width would.
+    """
+    is_ground = is_known_GG
+    for width_m in PATCHES_M:
+        window = (max(3, 2 * round(0.5 * width_m / cell_m) + 1),) * 2
+        slack = 0.5 * GROUND_BAND_M + STEEPEST * width_m
+        filled = _calm(low_GG, is_ground)
+        opened = ndimage.grey_opening(filled, window, mode="nearest")
+        is_ground = is_ground & (low_GG - opened < slack)
+        # Water shows a mirrored world below it, which is no ground either.
+        filled = _calm(low_GG, is_ground)
+        closed = ndimage.grey_closing(filled, window, mode="nearest")
+        is_ground = is_ground & (closed - low_GG < slack)
+    return _calm(low_GG, is_ground), is_ground
+
+
+def _calm(low_GG: NDArray, is_ground_GG: NDArray) -> NDArray:
+    """The map filled in and without single stray cells."""
+    return ndimage.median_filter(_filled(low_GG, is_ground_GG), 3, mode="nearest")
+
+
+def _grown(is_ground_GG: NDArray) -> NDArray:
+    """Cells with ground in them or beside them."""
+    return ndimage.binary_dilation(is_ground_GG, iterations=2)
+
+
+def _filled(values_GG: NDArray, is_known_GG: NDArray) -> NDArray:
+    """The map with each unknown cell as its nearest known one."""
+    if not is_known_GG.any():
+        raise WildlifeError("The run shows no ground. Train it for longer.")
+    _, index = ndimage.distance_transform_edt(~is_known_GG, return_indices=True)
+    return values_GG[tuple(index)]
+
+
+def _mean_around(
+    values_N: NDArray, flat_N: NDArray, shape: tuple[int, int], cell_m: float
+) -> NDArray:
+    """Mean of values around each cell, weighted by a Gaussian; 0 where there are none."""
+    cells = shape[0] * shape[1]
+    total = np.bincount(flat_N, weights=values_N, minlength=cells).reshape(shape)
+    count = np.bincount(flat_N, minlength=cells).reshape(shape).astype(float)
+    sigma = SMOOTH_M / cell_m
+    weight = ndimage.gaussian_filter(count, sigma, mode="constant")
+    return ndimage.gaussian_filter(total, sigma, mode="constant") / np.maximum(weight, 0.05)

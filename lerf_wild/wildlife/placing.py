@@ -1,0 +1,209 @@
+"""Where an item can stand: feet on the ground, nothing in the way, room to spare.
+
+Symbols: N points, M candidate places, F footprint points. Frame: the stage (metres, z up).
+
+An item's footprint is the upright box around it, turned by its yaw. A place is free when no surface
+point of the scene and no other item's box is within SPARE_M of that box, between ankles and top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerf_wild.errors import WildlifeError
+from lerf_wild.wildlife.ground import Ground
+from lerf_wild.wildlife.looks import Look
+from lerf_wild.wildlife.tracing import Standing
+
+SPARE_M = 0.05
+ANKLE_M = 0.15
+"""Grass and pebbles lower than this are in nobody's way."""
+FEW_POINTS = 4
+"""Stray points of a vague field that a free box may hold."""
+STEEPEST_DEG = 35.0
+STEP_M = 0.1
+YAWS = 8
+SEARCH_M = 2.5
+"""How far from where it was asked for a place is looked for."""
+BELOW_M, ABOVE_M = 0.1, 0.3
+"""How far off the ground an item that is placed by hand may stand before it is refused."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The upright box of an item for a yaw of 0, its foot at the origin."""
+
+    low_3: NDArray[np.float64]
+    high_3: NDArray[np.float64]
+
+    @property
+    def radius(self) -> float:
+        """Radius of the circle around it, seen from above."""
+        corners = np.maximum(np.abs(self.low_3[:2]), np.abs(self.high_3[:2]))
+        return float(np.linalg.norm(corners))
+
+    def sides(self) -> str:
+        """Length and width for people."""
+        length, width = self.high_3[:2] - self.low_3[:2]
+        return f"{length:.1f} x {width:.1f} m"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A free place: foot on the stage and yaw."""
+
+    foot_3: NDArray[np.float64]
+    yaw_rad: float
+
+
+def footprint_of(look: Look, height_m: float) -> Footprint:
+    """The box of a look of a height; crowns of trees count only as far as they hang low."""
+    points = height_m * look.vertices_V3.astype(np.float64)
+    low = points[points[:, 2] < max(1.0, 0.4 * float(points[:, 2].max()))]
+    low_3, high_3 = low.min(axis=0), low.max(axis=0)
+    return Footprint(low_3, np.array([*high_3[:2], high_3[2]]))
+
+
+def find_place(
+    print_: Footprint,
+    target_2: NDArray,
+    ground: Ground,
+    others: Sequence[Standing] = (),
+    yaw_rad: float | None = None,
+    reach_m: float = SEARCH_M,
+    what: str = "it",
+) -> Place:
+    """The free place nearest to a target.
+
+    Args:
+        print_: The item's box.
+        target_2: Where it should be.
+        ground: Ground and obstacles.
+        others: Items that stand already.
+        yaw_rad: Its heading; any of eight when None.
+        reach_m: How far from the target is looked.
+        what: What to call the item in a refusal.
+
+    Raises:
+        WildlifeError: with the reason, when there is no such place.
+    """
+    target = np.asarray(target_2, np.float64)
+    spots = _spots(target, reach_m)
+    known = ground.is_known(spots)
+    if not known.any():
+        raise WildlifeError(
+            f"No ground is known within {reach_m:.1f} m of ({target[0]:.2f}, {target[1]:.2f}): "
+            f"the photos don't show it. Place {what} where they do."
+        )
+    spots = spots[known]
+    level = ground.normal(spots)[:, 2] > np.cos(np.radians(STEEPEST_DEG))
+    if not level.any():
+        raise WildlifeError(
+            f"The ground there is too steep for {what} (over {STEEPEST_DEG:g} deg)."
+        )
+    yaws = [yaw_rad] if yaw_rad is not None else list(np.arange(YAWS) * 2 * np.pi / YAWS)
+    for spot in spots[level]:
+        for yaw in yaws:
+            if why_not(print_, spot, yaw, ground, others) is None:
+                return Place(np.array([*spot, foot_height(print_, spot, yaw, ground)]), float(yaw))
+    raise WildlifeError(
+        f"There is no free room of {print_.sides()} for {what} within {reach_m:.1f} m of "
+        f"({target[0]:.2f}, {target[1]:.2f}). Make it smaller or place it elsewhere."
+    )
+
+
+def why_not(
+    print_: Footprint,
+    spot_2: NDArray,
+    yaw_rad: float,
+    ground: Ground,
+    others: Sequence[Standing] = (),
+) -> str | None:
+    """What is in the way at a spot; None where it is free."""
+    foot = np.array([*spot_2, foot_height(print_, spot_2, yaw_rad, ground)])
+    near = np.linalg.norm(ground.obstacles_N3[:, :2] - spot_2, axis=1) < print_.radius + SPARE_M
+    if np.count_nonzero(_inside(print_, foot, yaw_rad, ground.obstacles_N3[near])) > FEW_POINTS:
+        return "something of the scene"
+    for other in others:
+        if _meets(print_, foot, yaw_rad, other):
+            return other.item.id
+    return None
+
+
+def foot_height(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
+    """Height at which an upright item stands: the mean of the ground under it."""
+    low, high = print_.low_3[:2], print_.high_3[:2]
+    corners = 0.7 * np.array([[x, y] for x in (low[0], 0, high[0]) for y in (low[1], 0, high[1])])
+    return float(ground.height(np.asarray(spot_2) + corners @ _turn(yaw_rad).T).mean())
+
+
+def check_by_hand(foot_3: NDArray, ground: Ground, what: str) -> None:
+    """Refuses places that were typed and can't be meant.
+
+    Raises:
+        WildlifeError: outside of what the photos show, below the ground, or in the air.
+    """
+    if not ground.is_known(foot_3[None, :2])[0]:
+        raise WildlifeError(
+            f"({foot_3[0]:.2f}, {foot_3[1]:.2f}) is outside of what the photos show, so {what} "
+            "can't be placed there."
+        )
+    rise = float(foot_3[2] - ground.height(foot_3[None, :2])[0])
+    if rise < -BELOW_M or rise > ABOVE_M:
+        side = "below" if rise < 0 else "above"
+        raise WildlifeError(
+            f"The foot of {what} would be {abs(rise):.2f} m {side} the ground, which is at height "
+            f"{foot_3[2] - rise:.2f}. Leave the height out to stand it on the ground."
+        )
+
+
+def _spots(target_2: NDArray, reach_m: float) -> NDArray[np.float64]:
+    """A grid of places within reach, the nearest to the target first."""
+    steps = np.arange(-int(reach_m / STEP_M), int(reach_m / STEP_M) + 1) * STEP_M
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    distance = np.linalg.norm(grid, axis=1)
+    order = np.argsort(distance, kind="stable")
+    return target_2 + grid[order[distance[order] <= reach_m]]
+
+
+def _turn(yaw_rad: float) -> NDArray[np.float64]:
+    cosine, sine = np.cos(yaw_rad), np.sin(yaw_rad)
+    return np.array([[cosine, -sine], [sine, cosine]])
+
+
+def _inside(
+    print_: Footprint, foot_3: NDArray, yaw_rad: float, points_N3: NDArray
+) -> NDArray[np.bool_]:
+    """Whether points are within SPARE_M of the box, over the ankles."""
+    flat = (points_N3[:, :2] - foot_3[:2]) @ _turn(yaw_rad)
+    rise = points_N3[:, 2] - foot_3[2]
+    within = (flat > print_.low_3[:2] - SPARE_M) & (flat < print_.high_3[:2] + SPARE_M)
+    return within.all(axis=1) & (rise > ANKLE_M) & (rise < print_.high_3[2] + SPARE_M)
+
+
+def _meets(print_: Footprint, foot_3: NDArray, yaw_rad: float, other: Standing) -> bool:
+    """Whether two turned boxes overlap, by the separating axes of both (z apart)."""
+    box = footprint_of(other.look, other.item.height_m)
+    yaw = float(np.arctan2(other.turn_33[1, 0], other.turn_33[0, 0]))
+    if (
+        foot_3[2] > other.foot_3[2] + box.high_3[2]
+        or other.foot_3[2] > foot_3[2] + print_.high_3[2]
+    ):
+        return False
+    first = _corners(print_, foot_3[:2], yaw_rad, SPARE_M)
+    second = _corners(box, other.foot_3[:2], yaw, 0.0)
+    for axis in (*_turn(yaw_rad).T, *_turn(yaw).T):
+        a, b = first @ axis, second @ axis
+        if a.max() < b.min() or b.max() < a.min():
+            return False
+    return True
+
+
+def _corners(box: Footprint, spot_2: NDArray, yaw_rad: float, spare_m: float) -> NDArray:
+    low, high = box.low_3[:2] - spare_m, box.high_3[:2] + spare_m
+    corners = np.array([[x, y] for x in (low[0], high[0]) for y in (low[1], high[1])])
+    return spot_2 + corners @ _turn(yaw_rad).T

@@ -1,0 +1,139 @@
+"""Ground, light and free places on a made-up clearing whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lerf_wild.errors import WildlifeError
+from lerf_wild.wildlife.ground import find_ground
+from lerf_wild.wildlife.placing import (
+    Footprint,
+    check_by_hand,
+    find_place,
+    foot_height,
+    why_not,
+)
+from lerf_wild.wildlife.scene_light import direction, estimate_light, sun_map
+
+BOX = Footprint(np.array([-0.5, -0.2, 0.0]), np.array([0.5, 0.2, 0.8]))
+TREES = ((2.0, 0.0), (-2.0, 2.5), (0.5, -3.0), (-3.0, -1.5), (3.0, 3.2))
+
+
+def true_height(xy):
+    return 0.08 * xy[:, 0] + 0.1 * np.sin(xy[:, 1])
+
+
+def clearing(noise_m: float = 0.02, seed: int = 0):
+    """A slope with five posts of 2 m and a wide shrub; points as a field's depths give them."""
+    draw = np.random.default_rng(seed)
+    xy = draw.uniform(-5, 5, (24_000, 2))
+    floor = np.column_stack([xy, true_height(xy)])
+    posts = []
+    for x, y in TREES:
+        angle, rise = draw.uniform(0, 2 * np.pi, 1200), draw.uniform(0, 2.0, 1200)
+        ring = np.column_stack([x + 0.25 * np.cos(angle), y + 0.25 * np.sin(angle)])
+        posts.append(np.column_stack([ring, true_height(ring) + rise]))
+    spot = draw.normal(size=(2500, 3)) * [0.35, 0.35, 0.25] + [-1.0, -2.0, 0.5]
+    points = np.concatenate([floor, *posts, spot])
+    return points + draw.normal(size=points.shape) * noise_m
+
+
+@pytest.fixture(scope="module")
+def ground():
+    return find_ground(clearing())
+
+
+def test_the_ground_is_found_within_two_centimetres(ground):
+    xy = np.random.default_rng(1).uniform(-4, 4, (500, 2))
+    error = np.abs(ground.height(xy) - true_height(xy))
+    assert np.median(error) < 0.02 and np.quantile(error, 0.9) < 0.08
+    assert ground.is_known(xy).all()
+    assert not ground.is_known(np.array([[40.0, 0.0]]))[0]
+    normal = ground.normal(np.array([[0.0, -1.5]]))[0]
+    np.testing.assert_allclose(normal, [-0.08, 0.0, 1.0], atol=0.06)
+
+
+def test_a_ray_meets_the_ground_where_it_is(ground):
+    origins = np.array([[0.0, -2.0, 3.0], [0.0, 0.0, 3.0]])
+    directions = np.array([[0.3, 0.4, -0.8], [0.0, 0.0, 1.0]])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    found = ground.under(origins, directions)
+    assert found[0, 2] == pytest.approx(float(true_height(found[:1, :2])[0]), abs=0.05)
+    assert np.isnan(found[1]).all()
+
+
+def test_a_mirrored_world_under_water_is_no_ground():
+    points = clearing()
+    draw = np.random.default_rng(5)
+    pond = np.linalg.norm(points[:, :2] - [2.5, -2.5], axis=1) < 0.8
+    points[pond, 2] -= draw.uniform(0.2, 1.5, pond.sum())
+    ground = find_ground(points)
+    assert float(ground.height(np.array([[2.5, -2.5]]))[0]) > -0.35
+
+
+def test_too_few_points_are_refused():
+    with pytest.raises(WildlifeError, match="too few"):
+        find_ground(np.zeros((5, 3)))
+
+
+def test_a_free_spot_is_taken_as_it_is_and_an_occupied_one_is_left(ground):
+    place = find_place(BOX, np.array([0.5, 1.0]), ground)
+    np.testing.assert_allclose(place.foot_3[:2], [0.5, 1.0], atol=1e-9)
+    assert place.foot_3[2] == pytest.approx(float(true_height(np.array([[0.5, 1.0]]))[0]), abs=0.03)
+    assert why_not(BOX, np.array(TREES[0]), 0.0, ground) is not None
+    beside = find_place(BOX, np.array(TREES[0]), ground)
+    distance = np.linalg.norm(beside.foot_3[:2] - TREES[0])
+    assert 0.3 < distance < 1.2
+    assert why_not(BOX, beside.foot_3[:2], beside.yaw_rad, ground) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_place_that_is_found_holds_points_of_the_scene(ground, seed):
+    """The oracle looks at every point in the box on its own."""
+    points = clearing(seed=0)
+    target = np.random.default_rng(seed).uniform(-3, 3, 2)
+    place = find_place(BOX, target, ground)
+    cosine, sine = np.cos(place.yaw_rad), np.sin(place.yaw_rad)
+    inside = 0
+    for x, y, z in points - place.foot_3:
+        along, across = cosine * x + sine * y, -sine * x + cosine * y
+        inside += abs(along) < 0.5 and abs(across) < 0.2 and 0.17 < z < 0.8
+    assert inside <= 4
+
+
+def test_refusals_say_why(ground):
+    with pytest.raises(WildlifeError, match="photos don't show"):
+        find_place(BOX, np.array([60.0, 0.0]), ground)
+    huge = Footprint(np.array([-3.0, -3.0, 0.0]), np.array([3.0, 3.0, 3.0]))
+    with pytest.raises(WildlifeError, match=r"no free room of 6\.0 x 6\.0 m for the tree"):
+        find_place(huge, np.zeros(2), ground, reach_m=0.5, what="the tree")
+    with pytest.raises(WildlifeError, match="below the ground"):
+        check_by_hand(np.array([0.0, 0.0, -1.0]), ground, "the fox")
+    with pytest.raises(WildlifeError, match="outside"):
+        check_by_hand(np.array([0.0, 30.0, 0.0]), ground, "the fox")
+    check_by_hand(np.array([0.5, 1.0, foot_height(BOX, [0.5, 1.0], 0.0, ground)]), ground, "it")
+
+
+def test_the_sun_is_found_by_the_shadows_that_it_throws():
+    points, sun = clearing(0.01), direction(40.0, 200.0)
+    lit = sun_map(points, sun).lit(points) > 0.5
+    colours = np.where(lit[:, None], 0.4, 0.12) * np.array([[0.9, 1.0, 0.6]])
+    found = estimate_light(points, colours, find_ground(points))
+    angle = np.degrees(np.arccos(np.clip(found.light.sun_direction_3 @ sun, -1, 1)))
+    assert angle < 12.0 and found.agreement > 0.5
+
+
+def test_a_place_without_shadows_gets_the_usual_sun():
+    points = clearing(0.01)
+    colours = np.random.default_rng(0).uniform(0.2, 0.3, (len(points), 3))
+    found = estimate_light(points, colours, find_ground(points))
+    assert found.agreement < 0.12 and found.light.sun_direction_3[2] > 0.5
+
+
+def test_shade_lies_behind_a_post_and_not_before_it():
+    points, sun = clearing(0.01), direction(45.0, 0.0)
+    shade = sun_map(points, sun)
+    height = float(true_height(np.array([[1.2, 0.0]]))[0])
+    assert shade.lit(np.array([[1.2, 0.0, height]]))[0] < 0.5
+    assert shade.lit(np.array([[2.9, 0.0, height + 0.14]]))[0] == 1.0
