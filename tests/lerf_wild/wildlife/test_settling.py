@@ -1,0 +1,124 @@
+"""From words, names and programs to items on the ground of a made-up clearing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lerf_wild.assets.library import starter_library
+from lerf_wild.assets.search import Answer, Match
+from lerf_wild.errors import WildlifeError
+from lerf_wild.frames import Placed
+from lerf_wild.program.types import Program, SceneObject, Settings
+from lerf_wild.wildlife.choosing import choose, choose_animal, choose_asset
+from lerf_wild.wildlife.ground import find_ground
+from lerf_wild.wildlife.items import Provenance
+from lerf_wild.wildlife.placing import footprint_of, why_not
+from lerf_wild.wildlife.population import Population
+from lerf_wild.wildlife.sentences import read_sentence
+from lerf_wild.wildlife.settling import (
+    Scene,
+    settle,
+    settle_by_hand,
+    settle_program,
+    settled_again,
+    yaw_in,
+)
+from lerf_wild.wildlife.stage import Stage
+
+
+class World(Placed):
+    """A capture in metres that training left as it was."""
+
+    transform_34 = np.eye(4)[:3]
+    scale, meters_per_unit = 1.0, 1.0
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    draw = np.random.default_rng(0)
+    xy = draw.uniform(-6, 6, (20_000, 2))
+    floor = np.column_stack([xy, 0.05 * xy[:, 0]])
+    log = draw.uniform([1.0, -1.0, 0.0], [1.5, 1.0, 0.4], (2000, 3)) + [0, 0, 0.06]
+    ground = find_ground(np.concatenate([floor, log]))
+    return Scene(Stage(World()), ground, starter_library())
+
+
+def nothing(words: str) -> Answer:
+    return Answer((Match("raven", "bird", 0.1, 0.0),), 0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "asset", "species", "action"),
+    [
+        ("a raven", "raven", None, None),
+        ("a red deer grazing by the log", None, "red deer", "graze"),
+        ("a wolf running", None, "wolf", "gallop"),
+        ("a reindeer", None, "reindeer", "stand"),
+    ],
+)
+def test_words_choose_an_asset_or_an_animal(text, asset, species, action):
+    choice = choose(read_sentence(text), starter_library(), nothing)
+    assert choice.asset == asset
+    if species is not None:
+        assert (choice.animal.species, choice.animal.action) == (species, action)
+    assert choice.height_m > 0.1 and choice.licence
+
+
+def test_heights_of_sentences_are_taken_and_unknown_things_refused():
+    choice = choose(read_sentence("a 90 cm tall raven"), starter_library(), nothing)
+    assert choice.height_m == pytest.approx(0.9)
+    with pytest.raises(WildlifeError, match="spaceship"):
+        choose(read_sentence("a spaceship"), starter_library(), nothing)
+    with pytest.raises(WildlifeError, match="dragon"):
+        choose_animal("dragon", "stand")
+
+
+def test_an_item_by_a_log_stands_beside_it_on_the_ground(scene):
+    choice = choose_asset("raven", scene.library)
+    target = np.array([1.2, 0.3, 0.4])
+    source = Provenance("text", "a raven by the log", anchor="log")
+    population, item = settle(scene, Population(), choice, target, source)
+    assert population.items == (item,) and item.provenance.anchor == "log"
+    assert np.linalg.norm(np.array(item.position[:2]) - target[:2]) < 0.9
+    assert item.position[2] == pytest.approx(0.05 * item.position[0], abs=0.02)
+    population, other = settle(scene, population, choice, target, source)
+    assert other.id == "raven_2"
+    assert np.linalg.norm(np.subtract(item.position, other.position)) > 0.15
+
+
+def test_by_hand_stands_on_the_ground_or_says_why_not(scene):
+    choice = choose_asset("raven", scene.library)
+    _, item = settle_by_hand(scene, Population(), choice, (-2.0, 1.0), 0.7)
+    assert item.position[2] == pytest.approx(-0.1, abs=0.02)
+    assert yaw_in(scene.stage, item) == pytest.approx(0.7, abs=1e-4)
+    moved = settled_again(scene, Population(), item, (2.0, -3.0), None, 1.0)
+    assert moved.position[2] == pytest.approx(0.1, abs=0.02) and moved.height_m == 1.0
+    assert yaw_in(scene.stage, moved) == pytest.approx(0.7, abs=1e-4)
+    for place in ((50.0, 0.0), (0.0, 0.0, -2.0)):
+        with pytest.raises(WildlifeError):
+            settle_by_hand(scene, Population(), choice, place)
+
+
+def test_a_program_keeps_its_distances_and_names_what_it_cannot_place(scene):
+    objects = (
+        SceneObject(10, (-1.0, -1.5, -4.0), 0.5, asset="raven"),
+        SceneObject(10, (1.0, -1.5, -4.0), 0.6, asset="egret"),
+        SceneObject(10, (0.0, -1.5, -4.0), 0.6, species="zeppelin"),
+    )
+    program = Program(Settings(camera_pitch_deg=90.0), objects)
+    centre, source = np.array([-3.0, -3.0, 0.0]), Provenance("program", "two birds")
+    _, placed, refused = settle_program(scene, Population(), program, centre, source)
+    assert [item.asset for item in placed] == ["raven", "egret"]
+    gap = np.subtract(placed[1].position, placed[0].position)[:2]
+    np.testing.assert_allclose(gap, [2.0, 0.0], atol=0.11)
+    assert len(refused) == 1 and "zeppelin" in refused[0]
+    box = footprint_of(_look(scene, placed[0]), placed[0].height_m)
+    spot = np.array(placed[0].position[:2])
+    assert why_not(box, spot, yaw_in(scene.stage, placed[0]), scene.ground) is None
+
+
+def _look(scene, item):
+    from lerf_wild.wildlife.looks import look_of
+
+    return look_of(item, scene.library)
