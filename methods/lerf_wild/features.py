@@ -29,6 +29,12 @@ MAX_BANK_BYTES = 2 << 30
 """Features up to this size are held in memory in one piece; larger ones stay mapped files."""
 
 
+MAX_OFF_CENTRE = 0.25
+"""Near the border of a picture no tile has its centre at the pixel. A tile whose centre is more
+than this share of its side away says what stands beside the pixel, and teaches nothing; LERF learns
+from it, so that ground at the border answers to what is next to it."""
+
+
 @dataclass(frozen=True)
 class RayTargets:
     """What the language field should say along each ray."""
@@ -90,7 +96,26 @@ class LanguageTargets:
             clip_RD, valid_R = self._bank.lookup(image_R, level_position_R, pixel_R2)
         else:
             clip_RD, valid_R = lookup_many(self._entries, image_R, level_position_R, pixel_R2)
+        ratio_R = self.spec.tile_ratio(level_position_R)
+        valid_R = valid_R & is_centred(pixel_R2, self._image_sizes_I2[image_R], ratio_R)
         return RayTargets(clip_RD, valid_R, self.patches.lookup(image_R, place_R2))
+
+
+def is_centred(
+    pixel_R2: Float[Tensor, "r 2"],
+    image_size_R2: Float[Tensor, "r 2"],
+    ratio_R: Float[Tensor, "r"],
+) -> Bool[Tensor, "r"]:
+    """Whether the tile that a pixel is given lies around the pixel, rather than beside it.
+
+    Args:
+        pixel_R2: x and y in pixels of the image.
+        image_size_R2: Width and height of each ray's image.
+        ratio_R: Side of the tile as a share of the image's height.
+    """
+    side_R = torch.minimum(ratio_R * image_size_R2[:, 1], image_size_R2.amin(dim=-1))
+    border_R = torch.minimum(pixel_R2, image_size_R2 - pixel_R2).amin(dim=-1)
+    return side_R / 2 - border_R <= MAX_OFF_CENTRE * side_R
 
 
 def prepare_targets(datamanager: LerfWildDataManager, encoders: RunEncoders) -> LanguageTargets:
