@@ -25,6 +25,7 @@ from lerf_wild.assets.asset_files import (
     write_asset,
 )
 from lerf_wild.assets.mesh import Asset
+from lerf_wild.assets.names import unknown_asset
 from lerf_wild.assets.recipes import STARTERS, grow_recipe
 from lerf_wild.errors import AssetError, CacheError
 from lerf_wild.storage.cache import FeatureCache, content_key, default_cache_root
@@ -82,12 +83,10 @@ class Library:
         """The entry of a name.
 
         Raises:
-            AssetError: when there is none.
+            AssetError: when there is none; it names the nearest.
         """
         if name not in self.entries:
-            raise AssetError(
-                f"The library has no asset {name[:60]!r}; `lerf-wild assets index` lists them."
-            )
+            raise unknown_asset(name, self.entries)
         return self.entries[name]
 
     def mesh(self, name: str) -> Asset:
@@ -97,6 +96,10 @@ class Library:
             AssetError: for an unknown name or a damaged file.
         """
         return load_mesh(self.entry(name))
+
+    def added(self) -> Library:
+        """The part of the library that the user has added."""
+        return self.only(entry.name for entry in self if entry.path is not None)
 
     def of_kind(self, *kinds: str) -> Library:
         """The part of the library that has one of the kinds."""
@@ -168,6 +171,20 @@ def open_library(folder: Path | str | None = None, starters: bool = True) -> Lib
         except AssetError as error:
             damaged.append(str(error))
     return Library(entries, folder, tuple(damaged))
+
+
+def added_entry(name: str, folder: Path | None = None) -> Entry | None:
+    """The entry of one asset of a folder (the user's when None), without reading the others.
+
+    Raises:
+        AssetError: when its file is damaged.
+    """
+    folder = default_library_folder() if folder is None else folder
+    try:
+        path = folder / f"{checked_name(name)}{SUFFIX}"
+    except AssetError:
+        return None
+    return _entry_of_file(path) if path.is_file() else None
 
 
 @lru_cache(maxsize=256)

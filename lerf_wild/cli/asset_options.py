@@ -53,6 +53,15 @@ def indexed(console: Console, library: Any, encoder: Any) -> tuple[Any, int]:
     return index, new
 
 
+def drawn(console: Console, library: Any) -> None:
+    """Draws the views of what was added that `raw reconstruct` compares photos with."""
+    from lerf_wild.inverse.program_library import draw_added
+
+    added = library.added()
+    with counting(console, "drawing views for the reader", len(added)) as advance:
+        draw_added(added, lambda _: advance())
+
+
 def checked_kinds(kinds: Sequence[str]) -> tuple[str, ...] | None:
     """The class gate; None when no kind was named.
 

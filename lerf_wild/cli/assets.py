@@ -13,6 +13,7 @@ from lerf_wild.cli.asset_options import (
     answer_row,
     box_of,
     checked_kinds,
+    drawn,
     entry_row,
     indexed,
     opened,
@@ -77,6 +78,7 @@ def assets_add(
         library = _added(library, file, name or _name_of(file), kind, words, spec, overwrite)
         added.append(library.names[-1] if name is None else name)
     indexed(console, library.only(added), resolve_encoder(encoder))
+    drawn(console, library.only(added))
     for item in added:
         entry = library.entry(item)
         say(console, f"{item}: {entry.kind}, {entry.height_m:.2f} m, {entry.path}")
@@ -104,6 +106,7 @@ def assets_index(
     gate = checked_kinds(kinds)
     library = library if gate is None else library.of_kind(*gate)
     index, new = indexed(console, library, resolve_encoder(encoder))
+    drawn(console, library)
     table = Table()
     for column in ("asset", "kind", "species", "height", "licence", "from"):
         table.add_column(column)

@@ -6,7 +6,14 @@ from typing import Any
 
 from rich.console import Console
 
-from lerf_wild.cli.asset_options import Folder, checked_kinds, entry_row, indexed, opened
+from lerf_wild.cli.asset_options import (
+    Folder,
+    checked_kinds,
+    drawn,
+    entry_row,
+    indexed,
+    opened,
+)
 from lerf_wild.cli.progress import say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import AssetError
@@ -56,6 +63,7 @@ def assets_grow(
     grow_s = time.perf_counter() - start
     seeing = resolve_encoder(encoder)
     index, _ = indexed(console, library, seeing)
+    drawn(console, library.only(names))
     ranks = [_rank(index, library, name, seeing) for name in names]
     for name, rank in zip(names, ranks):
         entry = library.entry(name)

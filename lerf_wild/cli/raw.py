@@ -7,6 +7,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from lerf_wild.cli.asset_options import Folder, opened
 from lerf_wild.cli.progress import counting_to
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import ExportError, InputError
@@ -42,6 +43,7 @@ def raw_reconstruct(
     weights: Path | None = None,
     threshold: float | None = None,
     refine: bool = False,
+    library_dir: Folder = None,
     json_file: JsonFile = None,
 ) -> None:
     """Reads photos as scene programs: what stands where, how tall, which way it faces.
@@ -59,16 +61,17 @@ def raw_reconstruct(
         threshold: How sure an object must be, 0-1; the reader's own when left out.
         refine: Whether to make positions and yaws agree with the picture by rendering and
             comparing.
+        library_dir: Folder of added assets, which are looked up like the bundled ones.
         json_file: Where to write one entry a photo.
     """
     from lerf_wild.inverse.program_images import find_photos, load_photo
     from lerf_wild.inverse.program_inference import DEFAULT_FOV_DEG
-    from lerf_wild.inverse.program_scenes import describe, write_reconstruction
+    from lerf_wild.inverse.program_scenes import write_reconstruction
     from lerf_wild.inverse.program_use import open_reader
 
     console = Console()
     files = find_photos(list(photos))
-    reader = open_reader(weights)
+    reader = open_reader(weights, opened(console, library_dir))
     entries: list[dict[str, Any]] = []
     with counting_to(console, "photos", len(files)) as at:
         for index, file in enumerate(files):
@@ -78,10 +81,10 @@ def raw_reconstruct(
             )
             folder = output_dir / file.stem if len(files) > 1 else output_dir
             try:
-                write_reconstruction(folder, photo, reading)
+                told = write_reconstruction(folder, photo, reading, library=reader.library)
             except OSError as error:
                 raise ExportError(f"{folder}: can't be written ({error.strerror}).") from None
-            entries.append({"photo": str(file), "folder": str(folder), **describe(reading)})
+            entries.append({"photo": str(file), "folder": str(folder), **told})
             at(index + 1)
     for entry in entries[:20]:
         said = ", ".join(f"{o['asset']} at {o['distance_m']:.1f} m" for o in entry["objects"])
@@ -97,6 +100,7 @@ def raw_render(
     renderer: Literal["rays", "blender"] = "rays",
     samples: int = 64,
     blend_path: Path | None = None,
+    library_dir: Folder = None,
 ) -> None:
     """Draws a scene program, or exports it: the output's suffix says what is written.
 
@@ -107,22 +111,26 @@ def raw_render(
         renderer: The ray-caster, or Cycles (needs bpy).
         samples: Rays a pixel in Cycles.
         blend_path: Where to keep Blender's scene.
+        library_dir: Folder of added assets that the program may name.
     """
     from lerf_wild.program.files import read_program
     from lerf_wild.render.program_export import write_glb, write_usd
+    from lerf_wild.render.scene_program import finder
 
+    console = Console()
+    find = finder(opened(console, library_dir))
     scene, suffix = read_program(program), output_path.suffix.lower()
     if suffix == ".glb":
-        write_glb(output_path, scene)
+        write_glb(output_path, scene, find)
     elif suffix in (".usda", ".usdc"):
-        write_usd(output_path, scene)
+        write_usd(output_path, scene, find)
     elif suffix not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{output_path}: give a .png, .jpg, .glb, .usda or .usdc.")
     elif renderer == "blender":
-        _render_blender(scene, output_path, size, samples, blend_path)
+        _render_blender(scene, output_path, size, samples, blend_path, find)
     else:
-        _render_rays(scene, output_path, size)
-    Console().print(f"{output_path}", highlight=False, markup=False, soft_wrap=True)
+        _render_rays(scene, output_path, size, find)
+    console.print(f"{output_path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def raw_eval(
@@ -147,9 +155,11 @@ def raw_eval(
         refine: Scenes on which rendering and comparing is measured too.
         json_file: Where to write the figures as JSON.
     """
+    from lerf_wild.assets.library import starter_library
     from lerf_wild.inverse.program_use import measure_on, open_reader, refined_on
 
-    console, reader = Console(), open_reader(weights)
+    # Figures are of the starters, whoever measures them.
+    console, reader = Console(), open_reader(weights, starter_library())
     sets = _sets(scenes, seed, data, assets)
     figures: dict[str, Any] = {}
     columns = {}
@@ -178,13 +188,13 @@ def _sets(scenes: int, seed: int, data: Path | None, assets: str) -> dict[str, l
     return sets
 
 
-def _render_rays(scene: Any, path: Path, size: int) -> None:
+def _render_rays(scene: Any, path: Path, size: int, find: Any) -> None:
     from PIL import Image
 
     from lerf_wild.render.scene_program import render_program
     from lerf_wild.storage.atomic import atomic_path
 
-    picture = Image.fromarray(render_program(scene, size, size).picture.rgb)
+    picture = Image.fromarray(render_program(scene, size, size, find).picture.rgb)
     try:
         with atomic_path(path) as file:
             picture.save(file, format="PNG" if path.suffix.lower() == ".png" else "JPEG")
@@ -193,13 +203,13 @@ def _render_rays(scene: Any, path: Path, size: int) -> None:
 
 
 def _render_blender(
-    scene: Any, path: Path, size: int, samples: int, blend_path: Path | None
+    scene: Any, path: Path, size: int, samples: int, blend_path: Path | None, find: Any
 ) -> None:
     from lerf_wild.render.blender import render_in_blender
 
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: Cycles writes .png.")
-    render_in_blender(scene, path, size, size, samples, blend_path)
+    render_in_blender(scene, path, size, size, samples, blend_path, find)
 
 
 def _table(columns: dict[str, dict[str, float]]) -> Table:

@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lerf_wild.assets.library import starter_library
+from lerf_wild.assets.library import Library, open_library
 from lerf_wild.inverse.program_inference import Reading
 from lerf_wild.program.files import write_program
 from lerf_wild.program.frames import to_level, yaw_of
 from lerf_wild.program.statements import ANIMAL_KINDS
 from lerf_wild.program.types import Program, SceneObject
 from lerf_wild.render.program_export import write_glb
-from lerf_wild.render.scene_program import camera_height_m, render_program
+from lerf_wild.render.scene_program import (
+    AssetFinder,
+    asset_named,
+    camera_height_m,
+    finder,
+    render_program,
+)
 from lerf_wild.storage.atomic import write_bytes, write_json
 
+MIN_WIDTH = 8
 COVER_KINDS = ("shrub", "rock", "tree")
 
 
-def describe(reading: Reading) -> dict[str, Any]:
+def describe(reading: Reading, library: Library | None = None) -> dict[str, Any]:
     """Positions, headings and distances as plain data; metres and degrees.
 
     ``east_m`` is to the camera's right and ``north_m`` straight ahead; a heading is clockwise from
-    straight ahead, and only animals have one.
+    straight ahead, and only animals have one. Species and licences are those of the library, which
+    is the user's when None.
     """
+    library = open_library() if library is None else library
     program = reading.program
     pitch = program.settings.camera_pitch_deg
     spots = [to_level(item.loc_m, pitch) for item in program.objects]
     objects = [
-        _described(item, spot, pitch, reading, i)
+        _described(item, spot, pitch, reading, i, library)
         for i, (item, spot) in enumerate(zip(program.objects, spots))
     ]
     animals = [i for i, item in enumerate(program.objects) if item.kind in ANIMAL_KINDS]
@@ -50,30 +61,58 @@ def describe(reading: Reading) -> dict[str, Any]:
 
 
 def write_reconstruction(
-    folder: Path, photo: NDArray[np.uint8], reading: Reading, size: int = 256
-) -> None:
+    folder: Path,
+    photo: NDArray[np.uint8],
+    reading: Reading,
+    size: int = 256,
+    library: Library | None = None,
+    notes: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Write `scene.txt`, `scene.json`, `side_by_side.jpg` and `scene.glb`; JSON comes last, so that
-    a folder that holds it is complete."""
+    a folder that holds it is complete.
+
+    Args:
+        folder: Where to; made if need be.
+        photo: What was read.
+        reading: What was read of it.
+        size: Height of the pictures in pixels.
+        library: Where the assets are; the starters and the user's when None.
+        notes: What `scene.json` says besides, after what `describe` does.
+
+    Returns:
+        What `scene.json` holds.
+    """
+    find = asset_named if library is None else finder(library)
     folder.mkdir(parents=True, exist_ok=True)
     write_program(folder / "scene.txt", reading.program)
-    write_bytes(folder / "side_by_side.jpg", side_by_side(photo, reading.program, size))
-    write_glb(folder / "scene.glb", reading.program)
-    write_json(folder / "scene.json", describe(reading))
+    write_bytes(folder / "side_by_side.jpg", side_by_side(photo, reading.program, size, find))
+    write_glb(folder / "scene.glb", reading.program, find)
+    content = {**describe(reading, library), **notes}
+    write_json(folder / "scene.json", content)
+    return content
 
 
-def side_by_side(photo: NDArray[np.uint8], program: Program, size: int = 256) -> bytes:
-    """A JPEG of the photo beside the drawn program."""
-    drawn = render_program(program, size, size).picture.rgb
-    left = np.asarray(Image.fromarray(photo).resize((size, size)))
+def side_by_side(
+    photo: NDArray[np.uint8], program: Program, size: int = 256, find: AssetFinder = asset_named
+) -> bytes:
+    """A JPEG of the photo beside the drawn program, both as wide as the photo is."""
+    width = max(MIN_WIDTH, round(size * photo.shape[1] / photo.shape[0]))
+    drawn = render_program(program, width, size, find).picture.rgb
+    left = np.asarray(Image.fromarray(photo).resize((width, size)))
     stream = io.BytesIO()
     Image.fromarray(np.concatenate([left, drawn], axis=1)).save(stream, "JPEG", quality=88)
     return stream.getvalue()
 
 
 def _described(
-    item: SceneObject, spot: NDArray[np.float64], pitch: float, reading: Reading, index: int
+    item: SceneObject,
+    spot: NDArray[np.float64],
+    pitch: float,
+    reading: Reading,
+    index: int,
+    library: Library,
 ) -> dict[str, Any]:
-    known = starter_library().entries.get(item.asset or "")
+    known = library.entries.get(item.asset or "")
     described: dict[str, Any] = {
         "kind": item.kind,
         "asset": item.asset,

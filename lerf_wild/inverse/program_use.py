@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lerf_wild.assets.library import Library, open_library
 from lerf_wild.assets.recipes import STARTERS
 from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_evaluation import figures, measure_reader
 from lerf_wild.inverse.program_inference import Reading, read_pictures
+from lerf_wild.inverse.program_library import joined_templates
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_refine import refine
 from lerf_wild.inverse.program_samples import Sample
@@ -27,6 +29,8 @@ from lerf_wild.inverse.program_weights import (
     load_templates,
 )
 from lerf_wild.program.types import Program
+from lerf_wild.render.scene_program import finder
+from lerf_wild.storage.hashes import file_sha256
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class OpenReader:
     templates: Templates
     ground_GD: Tensor
     threshold: float
+    library: Library
+    """Whose assets the templates show."""
+    key: str
+    """Hash of the weights."""
 
     def read(
         self,
@@ -51,17 +59,23 @@ class OpenReader:
         limit = self.threshold if threshold is None else threshold
         reading = read_pictures(self.model, rgb, self.templates, self.ground_GD, fov_deg, limit)[0]
         if refined:
-            reading = replace(reading, program=refine(reading.program, photo))
+            find = finder(self.library)
+            reading = replace(reading, program=refine(reading.program, photo, find))
         if camera_height_m is not None:
             reading = replace(reading, program=rescaled(reading.program, camera_height_m))
         return reading
 
 
-def open_reader(folder: Path | None = None) -> OpenReader:
-    """The bundled reader, or that of a run; templates are made where the folder has none.
+def open_reader(folder: Path | None = None, library: Library | None = None) -> OpenReader:
+    """The bundled reader, or that of a run, which knows whatever was added to a library.
+
+    Args:
+        folder: A run's folder; templates are made where it has none.
+        library: Whose added assets are looked up besides; the user's when None.
 
     Raises:
         ModelFileError: when a file is missing or broken.
+        AssetError: when an added asset can't be read.
     """
     place = BUNDLED if folder is None else folder
     model, _, threshold = load_reader(place / READER)
@@ -69,7 +83,10 @@ def open_reader(folder: Path | None = None) -> OpenReader:
         templates = load_templates(place / TEMPLATES)
     else:
         templates = library_templates(model.crops, tuple(STARTERS))
-    return OpenReader(model, templates, ground_embeddings(), threshold)
+    library = open_library() if library is None else library
+    key = file_sha256(place / READER)
+    templates = joined_templates(templates, library, model.crops, key)
+    return OpenReader(model, templates, ground_embeddings(), threshold, library, key)
 
 
 def rescaled(program: Program, camera_height_m: float) -> Program:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lerf_wild.assets.scene_assets import SceneAsset, first_of_kind, load_individual
+from lerf_wild.assets.library import Library
+from lerf_wild.assets.library_assets import find_asset
+from lerf_wild.assets.scene_assets import SceneAsset, first_of_kind
 from lerf_wild.errors import SceneProgramError
 from lerf_wild.program.frames import level_from_camera, to_level, upright_rotation
 from lerf_wild.program.types import Program, SceneObject
@@ -49,19 +52,29 @@ class Placement:
     height_m: float
 
 
-def asset_named(item: SceneObject) -> SceneAsset:
-    """The asset that an object names, or the first one of its kind.
+def asset_named(item: SceneObject, library: Library | None = None) -> SceneAsset:
+    """The asset that an object names, bundled or added by the user, or the first one of its kind.
+
+    Args:
+        item: The object.
+        library: Where added assets are; the user's library when None.
 
     Raises:
-        SceneProgramError: for an object with neither.
+        AssetError: for a name that nothing has; it names the nearest.
+        SceneProgramError: for an object with neither name nor kind.
     """
     if item.asset is not None:
-        return load_individual(item.asset)
+        return find_asset(item.asset, library)
     if item.kind is not None:
         return first_of_kind(item.kind)
     raise SceneProgramError(
         "An object names neither an asset nor a kind; look its appearance up in a library first."
     )
+
+
+def finder(library: Library) -> AssetFinder:
+    """Finds what objects name in a library."""
+    return partial(asset_named, library=library)
 
 
 def placements(program: Program, find: AssetFinder = asset_named) -> list[Placement]:
