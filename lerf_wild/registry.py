@@ -23,6 +23,7 @@ METHODS = {
     "air": ("lerf_wild.methods.air.config", "air"),
     "raw": ("lerf_wild.methods.raw.config", "raw"),
     "genzoo": ("lerf_wild.methods.genzoo.config", "genzoo"),
+    "wildlife": ("lerf_wild.methods.wildlife.config", "wildlife"),
 }
 """Attribute of this module -> (module that defines it under the same name, method name)."""
 
@@ -33,6 +34,7 @@ DATAPARSERS = {
 
 PANELS = {
     "relevancy": "lerf_wild.viewer_panels.relevancy:RelevancyPanel",
+    "wildlife": "lerf_wild.viewer_panels.wildlife:WildlifePanel",
 }
 """Name of a panel -> "module:class"; methods name their panels by it and import nothing of them."""
 

@@ -62,6 +62,26 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "lerf_wild.cli.synth_genzoo:synth_genzoo",
         "pictures of animals with exact pose and shape",
     ),
+    "wildlife place": (
+        "lerf_wild.cli.wildlife:wildlife_place",
+        "assets and animals into a trained scene",
+    ),
+    "wildlife list": ("lerf_wild.cli.wildlife_edit:wildlife_list", "what is placed in a run"),
+    "wildlife move": (
+        "lerf_wild.cli.wildlife_edit:wildlife_move",
+        "move, turn, scale, hide or show an item",
+    ),
+    "wildlife remove": ("lerf_wild.cli.wildlife_edit:wildlife_remove", "take items out again"),
+    "wildlife refine": (
+        "lerf_wild.cli.wildlife_edit:wildlife_refine",
+        "make items agree with the photos that show them",
+    ),
+    "wildlife export": (
+        "lerf_wild.cli.wildlife_export:wildlife_export",
+        "the populated scene as GLB, views as a dataset",
+    ),
+    "wildlife undo": ("lerf_wild.cli.wildlife_edit:wildlife_undo", "take back the latest change"),
+    "wildlife redo": ("lerf_wild.cli.wildlife_edit:wildlife_redo", "do again what was taken back"),
     "doctor": ("lerf_wild.cli.doctor:doctor", "what is installed, what is missing, how to get it"),
 }
 """Command words -> ("module:function", what it does in a few words)."""

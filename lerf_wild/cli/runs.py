@@ -140,6 +140,7 @@ class Run(Placed):
         for chunk in ray_chunks(rays, model.config.eval_num_rays_per_chunk):
             outputs, samples = model.shade(chunk.to(model.device))
             found = relevancy_at(model, samples, folded, sizes_S, size_index_P)
+            found = model.mixed_relevancy(outputs, found, query)
             for name, value in (outputs | {"relevancy": found}).items():
                 if isinstance(value, torch.Tensor):
                     parts.setdefault(name, []).append(value)
@@ -153,7 +154,12 @@ class Run(Placed):
         return ViewAnswer(_on_cpu(outputs), relevancy.float().cpu().numpy(), lengths)
 
 
-def open_run(load_config: Path, data: Path | None = None, takes_splats: bool = False) -> Run:
+def open_run(
+    load_config: Path,
+    data: Path | None = None,
+    takes_splats: bool = False,
+    adapt: Callable[[Any, Path], Any] | None = None,
+) -> Run:
     """Opens the run of a config.yml, wherever its folder or the capture has been moved to.
 
     Args:
@@ -161,6 +167,7 @@ def open_run(load_config: Path, data: Path | None = None, takes_splats: bool = F
             executes what a config.yml says, so it must come from someone who is trusted.
         data: where the capture is now, when it isn't where it was in training.
         takes_splats: whether the command can work on a run of lerf-wild-splat.
+        adapt: changes the config, given the run's folder, before anything is built of it.
 
     Raises:
         DatasetError, ModelFileError or EncoderError, naming the file and the remedy.
@@ -169,15 +176,15 @@ def open_run(load_config: Path, data: Path | None = None, takes_splats: bool = F
     _check_is_ours(path, takes_splats)
     _checkpoint_of(path.parent)
     with quiet_nerfstudio():
-        return _open(path, data)
+        return _open(path, data, adapt)
 
 
-def _open(path: Path, data: Path | None) -> Run:
+def _open(path: Path, data: Path | None, adapt: Callable[[Any, Path], Any] | None) -> Run:
     from nerfstudio.utils.eval_utils import eval_setup
 
     def prepare(config: Any) -> Any:
         _relocate(config, path, data)
-        return config
+        return config if adapt is None else adapt(config, path.parent)
 
     config, pipeline, _, step = _without_foreign_errors(
         path, lambda: eval_setup(path, test_mode="test", update_config_callback=prepare)

@@ -215,7 +215,8 @@ def _view_points(
             heaviest = (samples.positions_RK3[:, :KEPT], samples.weights_RK[:, :KEPT, None])
             marched.append(torch.cat(heaviest, dim=-1))
         else:
-            scores.append(relevancy_at(model, samples, folded, model.query_sizes(), index_P))
+            found = relevancy_at(model, samples, folded, model.query_sizes(), index_P)
+            scores.append(model.mixed_relevancy(outputs, found, query))
         # The samples of a ray are ordered by weight: the first one is nearest to the surface.
         views.append(counts_at(model.view_counts, samples.positions_RK3[:, 0]))
         keep.append(_is_surface(bundle, outputs, cameras, rule))

@@ -97,6 +97,17 @@ class AskedModel(nn.Module):
         return ((CubeContraction()(positions) + 2.0) / 4.0).clamp(0, 1)
 
     @property
+    def items_version(self) -> int:
+        """Changes whenever what is placed in the scene does; nothing is, unless a model says so."""
+        return 0
+
+    def mixed_relevancy(
+        self, outputs: dict[str, Tensor], relevancy: Float[Tensor, "*batch p"], query: Query
+    ) -> Float[Tensor, "*batch p"]:
+        """Relevancy of what rays show, given that of the field alone."""
+        return relevancy
+
+    @property
     def query(self) -> Query | None:
         """The query that views are rendered with, or None."""
         question = self._question

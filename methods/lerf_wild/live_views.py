@@ -30,6 +30,7 @@ from lerf_wild.methods.lerf_wild.view_query import (
 )
 
 if TYPE_CHECKING:
+    from lerf_wild.methods.lerf_wild.asking import AskedModel
     from lerf_wild.methods.lerf_wild.model import LerfWildModel
 
 PAINTED = "phrases"
@@ -96,7 +97,7 @@ class LiveViews:
     @torch.no_grad()
     def layers(self, camera: Cameras, question: Question | None) -> ViewLayers:
         """Renders a camera and, with a question, its phrases."""
-        version = weights_version(self._model)
+        version = picture_version(self._model)
         key, pose = (view_key(camera), version), (pose_key(camera), version)
         kept = next((view for view in self._views if view.key == key), None)
         is_still = kept is not None or self._last_pose == pose
@@ -125,7 +126,7 @@ class LiveViews:
 
     def resolution_of(self, camera: Cameras) -> tuple[int, int] | None:
         """Height and width of the largest kept view from where a camera is."""
-        pose, version = pose_key(camera), weights_version(self._model)
+        pose, version = pose_key(camera), picture_version(self._model)
         sizes = [view.shape for view in self._views if _is_from(view, pose, version)]
         return max(sizes, default=None)
 
@@ -141,6 +142,7 @@ class LiveViews:
     def _still(self, view: KeptView, question: Question) -> ViewLayers:
         start = _now(self._model)
         relevancy_HWP, size_P = view.answer(question.query, question.sizes)
+        relevancy_HWP = self._model.mixed_relevancy(view.layers, relevancy_HWP, question.query)
         milliseconds = (_now(self._model) - start) * 1e3
         self._tell(question, relevancy_HWP, size_P, milliseconds, is_still=True)
         return answered(view.layers, relevancy_HWP, question)
@@ -156,6 +158,7 @@ class LiveViews:
             model.language, samples, folded, used, index_P, model.basis_range, LANGUAGE_CHUNK
         )
         relevancy_HWP = found_RP.view(*layers["rgb"].shape[:2], -1)
+        relevancy_HWP = model.mixed_relevancy(layers, relevancy_HWP, question.query)
         milliseconds = (_now(model) - start) * 1e3
         self._tell(question, relevancy_HWP, size_P, milliseconds, is_still=False)
         return answered(layers, relevancy_HWP, question)
@@ -214,12 +217,17 @@ def view_key(camera: Cameras) -> Hashable:
     return (pose_key(camera), int(camera.height.flatten()[0]), int(camera.width.flatten()[0]))
 
 
+def picture_version(model: AskedModel) -> Hashable:
+    """Changes whenever the pictures of a model do."""
+    return (weights_version(model), model.items_version)
+
+
 def weights_version(model: torch.nn.Module) -> int:
     """Changes whenever an optimiser or a checkpoint writes to the parameters."""
     return sum(parameter._version for parameter in model.parameters())
 
 
-def _is_from(view: KeptView, pose: Hashable, version: int) -> bool:
+def _is_from(view: KeptView, pose: Hashable, version: Hashable) -> bool:
     (view_pose, *_), view_version = view.key
     return view_pose == pose and view_version == version
 

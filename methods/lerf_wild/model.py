@@ -135,10 +135,21 @@ class LerfWildModel(AskedModel, NerfactoModel):
         return self._visible(self._top(samples, samples.get_weights(density))[0])
 
     def _shade_collided(self, rays: RayBundle) -> tuple[dict[str, Any], TopSamples]:
+        outputs, weights, samples = self._marched(rays)
+        weights = self._amended(rays, outputs, samples, weights)
+        return outputs, self._visible(self._top(samples, weights)[0])
+
+    def _marched(self, rays: RayBundle) -> tuple[dict[str, Any], Tensor, RaySamples]:
+        """nerfacto's outputs, and the weights and samples that they were rendered from."""
         with self._untouched_sampler():
             outputs = super().get_outputs(rays)
-        weights, samples = self.renderer_expected_depth.take()
-        return outputs, self._visible(self._top(samples, weights)[0])
+        return (outputs, *self.renderer_expected_depth.take())
+
+    def _amended(
+        self, rays: RayBundle, outputs: dict[str, Any], samples: RaySamples, weights_RS1: Tensor
+    ) -> Tensor:
+        """A chance to put into the outputs what the field lacks; returns what weighs then."""
+        return weights_RS1
 
     def _top(
         self, samples: RaySamples, weights_RS1: Tensor
@@ -210,6 +221,7 @@ class LerfWildModel(AskedModel, NerfactoModel):
             known = (query, choose_sizes(self, next(iter(samples.chunks(4096))), folded))
             self._batch_sizes = known
         relevancy = relevancy_at(self, samples, folded, self.query_sizes(), known[1])
+        relevancy = self.mixed_relevancy(outputs, relevancy, query)
         return phrase_layers(outputs["rgb"], relevancy)
 
     def get_image_metrics_and_images(

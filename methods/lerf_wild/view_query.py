@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -66,8 +66,13 @@ class ViewAnswer:
 def answer_view(model: LerfWildModel, rays: RayBundle, query: Query) -> ViewAnswer:
     """Renders a camera's rays [H, W] and finds each phrase at its best size."""
     folded = fold_query(query, model.language.clip_head)
-    if len(rays) > KEPT_RAYS:
-        return _answer_large_view(model, rays, folded)
+    answer = _answer_small_view if len(rays) <= KEPT_RAYS else _answer_large_view
+    found = answer(model, rays, folded)
+    relevancy_HWP = model.mixed_relevancy(found.outputs, found.relevancy_HWP, query)
+    return replace(found, relevancy_HWP=relevancy_HWP)
+
+
+def _answer_small_view(model: LerfWildModel, rays: RayBundle, folded: FoldedQuery) -> ViewAnswer:
     outputs, samples = _shade_all(model, rays)
     subset = view_subset(*rays.origins.shape[:2], model.config.probe_rays).to(model.device)
     index_P = choose_sizes(model, samples.take(subset), folded)

@@ -1,0 +1,274 @@
+"""The items of a run, kept up to date with their file, and how they get into rendered rays.
+
+Symbols: R rays of a bundle, C those that may meet an item, S samples, K rays through a pixel.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.rays import RayBundle, RaySamples
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+
+from lerf_wild.assets.library import Library
+from lerf_wild.errors import LerfWildError
+from lerf_wild.language.encoders import ImageTextEncoder
+from lerf_wild.wildlife.compositing import Mixed, mean_depth, median_depth, mixed
+from lerf_wild.wildlife.likeness import SIDES, Likeness, likeness_of, side_seen
+from lerf_wild.wildlife.looks import look_of
+from lerf_wild.wildlife.population import Population
+from lerf_wild.wildlife.population_files import read_population
+from lerf_wild.wildlife.shading import item_colours, shadow_factors
+from lerf_wild.wildlife.stage import Stage
+from lerf_wild.wildlife.surroundings import Surroundings
+from lerf_wild.wildlife.tracing import ItemScene, scene_of, stand
+
+SHARE, SIDE, NUMBER = "item_share", "item_side", "items"
+"""Layers: how much of each pixel items are, which side of which one shows, and the item's number
+(1 for the first of the file's visible items, 0 for none)."""
+
+MOSTLY = 0.5
+"""Share of a pixel from which on it is the item's."""
+
+SHADOWED_ACCUMULATION = 0.5
+"""Rays that the field stops less than this show no surface on which a shadow could fall."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One state of the items, ready to be drawn."""
+
+    population: Population
+    scene: ItemScene
+    troubles: tuple[str, ...]
+    version: int
+
+
+@dataclass
+class ItemField:
+    """The items of one run."""
+
+    path: Path
+    stage: Stage
+    library: Callable[[], Library]
+    surroundings: Callable[[], Surroundings]
+    on_trouble: Callable[[str], None] = lambda line: CONSOLE.print(line, markup=False)
+    _shown: Shown | None = None
+    _stamp: tuple[int, int] | None = None
+    _likeness: tuple[int, Likeness] | None = None
+    _lock: Any = field(default_factory=threading.RLock)
+
+    @property
+    def version(self) -> int:
+        """Changes whenever an item does."""
+        return self.shown().version
+
+    def shown(self) -> Shown:
+        """The items as the file has them now; the last good state while it is damaged."""
+        with self._lock:
+            stamp = _stamp(self.path)
+            if self._shown is None or stamp != self._stamp:
+                self._stamp = stamp
+                try:
+                    self.show(read_population(self.path))
+                except LerfWildError as error:
+                    self.on_trouble(str(error))
+                    if self._shown is None:
+                        self.show(Population())
+            return self._shown  # type: ignore[return-value]
+
+    def show(self, population: Population) -> Shown:
+        """Shows a population at once, before or without any file; tells what can't be shown."""
+        library, standing, troubles = self.library(), [], list(population.troubles)
+        for item in population.visible:
+            try:
+                standing.append(stand(item, look_of(item, library), self.stage))
+            except LerfWildError as error:
+                troubles.append(str(error))
+        known = set() if self._shown is None else set(self._shown.troubles)
+        for line in troubles:
+            if line not in known:
+                self.on_trouble(line)
+        with self._lock:
+            number = 0 if self._shown is None else self._shown.version + 1
+            self._shown = Shown(population, scene_of(standing), tuple(troubles), number)
+        return self._shown
+
+    def likeness(self, encoder: Callable[[], ImageTextEncoder]) -> Likeness:
+        """Embeddings of the items that are shown."""
+        shown = self.shown()
+        if self._likeness is None or self._likeness[0] != shown.version:
+            looks = [one.look for one in shown.scene.standing]
+            self._likeness = (shown.version, likeness_of(looks, encoder()))
+        return self._likeness[1]
+
+    @torch.no_grad()
+    def put_into(
+        self,
+        rays: RayBundle,
+        outputs: dict[str, Any],
+        samples: RaySamples,
+        weights_RS1: Tensor,
+        colours_RS3: Tensor,
+        pixel_rays: int,
+        has_shadows: bool,
+    ) -> Tensor:
+        """Puts the items into what a field rendered; returns the weights that are left.
+
+        Changes rgb, accumulation, depth and expected_depth, and fills the layers of items.
+        """
+        scene = self.shown().scene
+        if len(scene) == 0:
+            return weights_RS1
+        origins_R3, directions_R3 = self._on_stage(rays)
+        factors_R3 = torch.ones_like(outputs["rgb"])
+        if has_shadows:
+            factors_R3 = self._shadows(scene, origins_R3, directions_R3, outputs)
+        outputs["rgb"] = outputs["rgb"] * factors_R3
+        rows = _candidates(scene, origins_R3, directions_R3)
+        if len(rows) == 0:
+            return weights_RS1
+        places_CK3, towards_CK3 = _pixel_rays(rays, rows, origins_R3, directions_R3, pixel_rays)
+        found = self._traced(scene, places_CK3, towards_CK3)
+        index = torch.from_numpy(rows).to(weights_RS1.device)
+        return _composited(outputs, samples, weights_RS1, colours_RS3, factors_R3, index, found)
+
+    def _on_stage(self, rays: RayBundle) -> tuple[np.ndarray, np.ndarray]:
+        origins = self.stage.from_nerf(rays.origins.reshape(-1, 3).cpu().numpy())
+        directions = self.stage.directions_from_nerf(rays.directions.reshape(-1, 3).cpu().numpy())
+        return origins, directions
+
+    def _shadows(
+        self, scene: ItemScene, origins_R3: np.ndarray, directions_R3: np.ndarray, outputs: dict
+    ) -> Tensor:
+        """What items leave of the light of each ray's surface, as factors on sRGB colours."""
+        rgb, surroundings = outputs["rgb"], self.surroundings()
+        depth_R = outputs["depth"][:, 0].cpu().numpy().astype(np.float64)
+        points = origins_R3 + (depth_R * self.stage.metres_per_nerf)[:, None] * directions_R3
+        is_solid = outputs["accumulation"][:, 0].cpu().numpy() > SHADOWED_ACCUMULATION
+        factors = np.ones((len(points), 3), np.float32)
+        normals = surroundings.ground_normals(points[is_solid][:, :2])
+        factors[is_solid] = shadow_factors(scene, surroundings.light, points[is_solid], normals)
+        return torch.from_numpy(factors).to(rgb)
+
+    def _traced(self, scene: ItemScene, origins_CK3: np.ndarray, directions_CK3: np.ndarray) -> Any:
+        flat_o, flat_d = origins_CK3.reshape(-1, 3), directions_CK3.reshape(-1, 3)
+        hits = scene.trace(flat_o, flat_d)
+        reach = np.where(hits.hit, hits.distance_N, 0.0).astype(np.float64)
+        points = flat_o + reach[:, None] * flat_d
+        colours = item_colours(scene, self.surroundings().light, points, hits)
+        sides = np.zeros(len(flat_o), np.int64)
+        for number, one in enumerate(scene.standing):
+            own = np.flatnonzero(hits.index_N == number)
+            sides[own] = number * SIDES + side_seen(-flat_d[own] @ one.turn_33)
+        shape = origins_CK3.shape[:2]
+        return TracedPixels(
+            torch.from_numpy((hits.distance_N / self.stage.metres_per_nerf).reshape(shape)).float(),
+            torch.from_numpy(colours.reshape(*shape, 3)),
+            torch.from_numpy(hits.index_N.reshape(shape)).long(),
+            torch.from_numpy(sides.reshape(shape)),
+        )
+
+
+@dataclass(frozen=True)
+class TracedPixels:
+    """What the rays through some pixels meet of items."""
+
+    distance_CK: Float[Tensor, "c k"]
+    """In the training's units, infinite for a miss."""
+    colours_CK3: Float[Tensor, "c k 3"]
+    index_CK: Tensor
+    """Number of the item, -1 for none."""
+    sides_CK: Tensor
+    """Row of the item's side in the table of embeddings."""
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def _candidates(scene: ItemScene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Rows of the rays that pass near any item."""
+    near = np.zeros(len(origins), bool)
+    for one in scene.standing:
+        near[one.near(origins, directions)] = True
+    return np.flatnonzero(near)
+
+
+def _pixel_rays(
+    rays: RayBundle,
+    rows: np.ndarray,
+    origins_R3: np.ndarray,
+    directions_R3: np.ndarray,
+    side: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rays through a regular grid of each pixel, as unit directions, for any kind of camera."""
+    origins, middle = origins_R3[rows], directions_R3[rows]
+    area = np.zeros(len(origins_R3))
+    if rays.pixel_area is not None:
+        area = rays.pixel_area.reshape(-1).cpu().numpy().astype(np.float64)
+    width = np.sqrt(np.maximum(area[rows], 0.0))[:, None]
+    level = np.cross(middle, [0.0, 0.0, 1.0])
+    short = np.linalg.norm(level, axis=1, keepdims=True) < 1e-6
+    across = np.where(short, [1.0, 0.0, 0.0], level)
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    upwards = np.cross(across, middle)
+    steps = (np.arange(side) + 0.5) / side - 0.5
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    spread = [middle + width * (x * across + y * upwards) for x, y in grid]
+    directions = np.stack(spread, axis=1)
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    return np.broadcast_to(origins[:, None], directions.shape), directions
+
+
+def _composited(
+    outputs: dict[str, Any],
+    samples: RaySamples,
+    weights_RS1: Tensor,
+    colours_RS3: Tensor,
+    factors_R3: Tensor,
+    index_C: Tensor,
+    found: TracedPixels,
+) -> Tensor:
+    device = weights_RS1.device
+    starts_CS = samples.frustums.starts[index_C][..., 0].float()
+    ends_CS = samples.frustums.ends[index_C][..., 0].float()
+    distance_CK, middle_CS = found.distance_CK.to(device), (starts_CS + ends_CS) / 2
+    one: Mixed = mixed(weights_RS1[index_C][..., 0].float(), starts_CS, ends_CS, distance_CK)
+    colours_CS3 = colours_RS3[index_C].float()
+    seen_C3 = (one.weights_RS[..., None] * colours_CS3).sum(dim=1)
+    # Behind the last sample is what nerfstudio takes for the background: that sample's colour.
+    seen_C3 = (seen_C3 + one.behind_R1 * colours_CS3[:, -1]) * factors_R3[index_C]
+    item_C3 = (one.item_weights_RK[..., None] * found.colours_CK3.to(device)).sum(dim=1)
+    item_C1 = one.item_weights_RK.sum(dim=1, keepdim=True)
+    heaviest_C1 = one.item_weights_RK.argmax(dim=1, keepdim=True)
+    depths = (middle_CS, one.weights_RS, distance_CK, one.item_weights_RK)
+    is_met_C1 = (found.index_CK >= 0).any(dim=1, keepdim=True).to(device)
+    fresh = {
+        "rgb": (seen_C3 + item_C3).clamp(0, 1),
+        "accumulation": one.weights_RS.sum(dim=1, keepdim=True) + item_C1,
+        "depth": median_depth(*depths),
+        "expected_depth": mean_depth(*depths),
+        SHARE: item_C1,
+        SIDE: found.sides_CK.to(device).gather(1, heaviest_C1).float(),
+        NUMBER: (found.index_CK.to(device).gather(1, heaviest_C1) + 1) * (item_C1 >= MOSTLY),
+    }
+    for name, value in fresh.items():
+        kept = outputs[name][index_C]
+        outputs[name] = outputs[name].clone()
+        outputs[name][index_C] = torch.where(is_met_C1, value.to(kept), kept)
+    left = weights_RS1.clone()
+    left[index_C] = one.weights_RS[..., None].to(left)
+    return left

@@ -1,0 +1,60 @@
+"""The tiny run of lerf-wild's own tests, opened with items."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_FOLDER = Path(__file__).parents[1] / "lerf_wild"
+_SPEC = importlib.util.spec_from_file_location("wildlife_fixtures", _FOLDER / "conftest.py")
+_FIXTURES = importlib.util.module_from_spec(_SPEC)
+sys.modules["wildlife_fixtures"] = _FIXTURES
+_SPEC.loader.exec_module(_FIXTURES)
+
+session_patch = _FIXTURES.session_patch
+stand_in_encoders = _FIXTURES.stand_in_encoders
+scene = _FIXTURES.scene
+trained = _FIXTURES.trained
+
+
+def pytest_collection_modifyitems(items):
+    """Third parties' warnings on current torch are no failures of ours."""
+    from lerf_wild.methods.lerf_wild.pipeline import NOISE
+
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for message in NOISE:
+                item.add_marker(pytest.mark.filterwarnings(f"ignore:{message}"))
+
+
+@pytest.fixture(scope="session")
+def library_folder(tmp_path_factory, session_patch) -> Path:
+    """A library folder with one red cube, which is also the user's."""
+    import trimesh
+
+    from lerf_wild.assets.asset_files import Description
+    from lerf_wild.assets.library import Library
+    from lerf_wild.assets.mesh import Asset
+
+    folder = tmp_path_factory.mktemp("library")
+    mesh = trimesh.creation.box((1.0, 1.0, 1.0)).subdivide()
+    mesh.apply_translation((0.0, 0.0, 0.5))
+    colours = np.tile(np.uint8([230, 20, 20]), (len(mesh.vertices), 1))
+    vertices = mesh.vertices.astype(np.float32)
+    faces = mesh.faces.astype(np.int32)
+    asset = Asset("red_cube", "rock", ("red cube",), vertices, faces, colours, 1.0)
+    Library({}, folder).add(asset, Description("rock", "cube", ("red cube",), "MIT", {}))
+    session_patch.setenv("LERF_WILD_ASSETS", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def populated(trained, library_folder):
+    """The trained run, opened with items; none is placed yet."""
+    from lerf_wild.cli.wildlife import open_populated
+
+    return open_populated(trained.base_dir / "config.yml")

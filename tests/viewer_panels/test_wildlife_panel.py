@@ -1,0 +1,108 @@
+"""The panel of items on a made-up clearing, in a viser server without a browser or a field."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import trimesh
+import viser
+from waiting import wait_until
+
+from lerf_wild.assets.library import starter_library
+from lerf_wild.frames import Placed
+from lerf_wild.methods.wildlife.item_field import ItemField
+from lerf_wild.viewer_panels.wildlife import WildlifePanel
+from lerf_wild.viewer_panels.wildlife_widgets import NONE
+from lerf_wild.wildlife.population_files import read_population
+from lerf_wild.wildlife.stage import Stage
+from lerf_wild.wildlife.surroundings import Surroundings
+
+
+class World(Placed):
+    """A capture in metres that training made a quarter of its size."""
+
+    transform_34 = np.eye(4)[:3]
+    scale, meters_per_unit = 0.25, 1.0
+
+
+@pytest.fixture()
+def panel(tmp_path):
+    draw = np.random.default_rng(0)
+    xy = draw.uniform(-5, 5, (15_000, 2))
+    around = Surroundings(np.column_stack([xy, 0.0 * xy[:, 0]]), np.zeros((15_000, 3), np.uint8))
+    library = starter_library()
+    items = ItemField(tmp_path / "wildlife.json", Stage(World()), lambda: library, lambda: around)
+    model = SimpleNamespace(items=items, encoder=lambda: None)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = viser.ViserServer(host="127.0.0.1", port=port, verbose=False)
+    panel = WildlifePanel(SimpleNamespace(model=model))
+    panel._setup(SimpleNamespace(viser_server=server))
+    yield panel
+    server.stop()
+
+
+def names(panel):
+    return [item.id for item in read_population(panel._items.path).items]
+
+
+def test_words_place_and_every_control_changes_the_file(panel):
+    controls, act = panel._widgets, panel._widgets.actions
+    assert controls.item.value == NONE and controls.remove.disabled
+    act.place("a raven")
+    wait_until(lambda: controls.item.value == "raven_1")
+    act.turn(90.0)
+    act.scale(0.8)
+    act.show(False)
+    item = panel.population.item("raven_1")
+    assert item.height_m == 0.8 and not item.visible
+    np.testing.assert_allclose(item.turn_33 @ [1, 0, 0], [0, 1, 0], atol=1e-5)
+    assert len(panel._items.shown().scene) == 0
+    act.undo()
+    assert panel.population.item("raven_1").visible
+    assert len(panel._items.shown().scene) == 1
+    act.redo()
+    act.remove()
+    assert names(panel) == [] and controls.item.value == NONE
+    act.undo()
+    assert names(panel) == ["raven_1"]
+
+
+def test_a_drag_ends_on_the_ground_as_one_change(panel):
+    act = panel._widgets.actions
+    act.place("a raven")
+    wait_until(lambda: names(panel) == ["raven_1"])
+    steps = len(panel.population.undo)
+    for x in (1.0, 1.5, 2.0):
+        panel._drag(np.array([x, 0.5, 0.3]) * 0.25 * 10.0)
+    wait_until(lambda: abs(panel.population.item("raven_1").position[0] - 2.0) < 1e-3)
+    position = panel.population.item("raven_1").position
+    assert position[1] == pytest.approx(0.5, abs=1e-3)
+    assert position[2] == pytest.approx(0.0, abs=0.01)
+    assert 1 <= len(panel.population.undo) - steps <= 3
+
+
+def test_what_goes_wrong_is_said_and_nothing_is_placed(panel):
+    act = panel._widgets.actions
+    act.place("a red deer by the log")
+    wait_until(lambda: "looked through" in panel._widgets.message.content)
+    act.place("the")
+    wait_until(lambda: "nothing to place" in panel._widgets.message.content)
+    act.remove()
+    assert "Nothing is placed" in panel._widgets.message.content
+    assert names(panel) == []
+
+
+def test_the_export_opens_with_the_items(panel):
+    act = panel._widgets.actions
+    act.place("a raven")
+    wait_until(lambda: names(panel) == ["raven_1"])
+    act.export()
+    folder = panel._items.path.parent / "exports"
+    wait_until(lambda: list(folder.glob("scene_*.glb")) != [])
+    (path,) = folder.glob("scene_*.glb")
+    assert {"raven_1", "field"} <= set(trimesh.load_scene(path).graph.nodes)

@@ -1,0 +1,235 @@
+"""The panel in which items are placed: by words, by dragging, turning, scaling, and taken back.
+
+Threads: viser calls back in its own; each change is written to the run's population file there, and
+what takes long (looking for a named thing, exporting) goes to `jobs`. The model reads the file
+anew when it has changed, so that the panel, the command line and Python may edit it in turns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
+from nerfstudio.viewer.viewer_elements import ViewerControl
+
+from lerf_wild.errors import WildlifeError
+from lerf_wild.live.verdicts import plain
+from lerf_wild.viewer_panels.guards import trouble_text
+from lerf_wild.viewer_panels.wildlife_widgets import WildlifeActions, WildlifeWidgets
+from lerf_wild.viewer_panels.workers import Jobs
+from lerf_wild.wildlife.choosing import choose
+from lerf_wild.wildlife.items import Item, Provenance
+from lerf_wild.wildlife.population import Population, redone, undone, with_change, without
+from lerf_wild.wildlife.population_files import edit_population, read_population
+from lerf_wild.wildlife.sentences import read_sentence
+from lerf_wild.wildlife.settling import Scene, settle, settled_again, yaw_in
+
+GIZMO = "/wildlife/gizmo"
+FOLDER = "exports"
+
+
+class WildlifePanel(ViewerControl):
+    """Found by nerfstudio's viewer on the pipeline; builds itself when a viewer starts."""
+
+    def __init__(self, pipeline: Any) -> None:
+        # In a list, so that nothing walks from the panel back into the pipeline.
+        self._pipeline = [pipeline]
+        self._chosen: str | None = None
+        self._gizmo: Any = None
+        self._dragged_at = 0.0
+
+    def _setup(self, viewer: Any) -> None:
+        super()._setup(viewer)
+        try:
+            self._build()
+        # A panel that can't be built must not take the viewer with it.
+        except Exception as error:
+            CONSOLE.print(f"The wildlife panel can't be shown: {error}", markup=False)
+
+    def _build(self) -> None:
+        self._items = self._pipeline[0].model.items
+        self._widgets = WildlifeWidgets(self.viser_server.gui, self._actions())
+        self._widgets.build()
+        self._items.on_trouble = lambda line: self._widgets.say(plain(line))
+        self._jobs = Jobs(lambda: False, self.trouble, "wildlife panel")
+        self.refresh()
+
+    def _actions(self) -> WildlifeActions:
+        safe = self._safely
+        return WildlifeActions(
+            place=safe(lambda text: self._jobs.put(lambda: self._place(text))),
+            choose=safe(self._choose),
+            turn=safe(lambda degrees: self._settle_again(yaw_rad=float(np.radians(degrees)))),
+            scale=safe(lambda height_m: self._settle_again(height_m=float(height_m))),
+            show=safe(lambda is_shown: self._change("show or hide", visible=bool(is_shown))),
+            remove=safe(self._remove),
+            undo=safe(lambda: self._edit(undone)),
+            redo=safe(lambda: self._edit(redone)),
+            export=safe(lambda: self._jobs.put(self._export)),
+        )
+
+    def _safely(self, act: Callable[..., None]) -> Callable[..., None]:
+        """Says what went wrong instead of raising in a thread of viser's."""
+
+        def safe(*values: Any) -> None:
+            try:
+                self._widgets.say("")
+                act(*values)
+            except Exception as error:
+                self.trouble(error)
+
+        return safe
+
+    def trouble(self, error: BaseException) -> None:
+        """Says in the panel what went wrong."""
+        self._widgets.say(f"⚠️ {plain(trouble_text(error))}")
+
+    @property
+    def population(self) -> Population:
+        """The items as the file has them."""
+        return read_population(self._items.path)
+
+    def refresh(self) -> None:
+        """Shows the items as the file has them."""
+        population = self.population
+        names = [item.id for item in population.items]
+        if self._chosen not in names:
+            self._chosen = names[-1] if names else None
+        item = None if self._chosen is None else population.item(self._chosen)
+        yaw = 0.0 if item is None else np.degrees(yaw_in(self._items.stage, item))
+        self._widgets.show(names, item, float(yaw), bool(population.undo), bool(population.redo))
+        self._show_gizmo(item)
+        self._items.shown()
+        panel = getattr(self._pipeline[0], "relevancy_panel", None)
+        if panel is not None:
+            panel._rerender()
+
+    def _scene(self) -> Scene:
+        items = self._items
+        return Scene(items.stage, items.surroundings().ground, items.library())
+
+    def _edit(self, change: Callable[[Population], Population]) -> None:
+        edit_population(self._items.path, change)
+        self.refresh()
+
+    def _change(self, label: str, **changes: Any) -> None:
+        name = self._needed()
+        self._edit(lambda old: with_change(old, name, f"{label} {name}", **changes))
+
+    def _needed(self) -> str:
+        if self._chosen is None:
+            raise WildlifeError("Nothing is placed yet. Write what to place.")
+        return self._chosen
+
+    def _choose(self, name: str) -> None:
+        self._chosen = name
+        self.refresh()
+
+    def _remove(self) -> None:
+        name = self._needed()
+        self._edit(lambda old: without(old, name))
+
+    def _settle_again(self, **changes: Any) -> None:
+        item = self.population.item(self._needed())
+        wanted = {"at_world": None, "yaw_rad": None, "height_m": None} | changes
+        new = settled_again(self._scene(), self.population, item, **wanted)
+        self._change("change", position=new.position, rotation=new.rotation, height_m=new.height_m)
+
+    # Placing by words.
+
+    def _place(self, text: str) -> None:
+        self._widgets.say("Looking for room ...")
+        sentence, scene, model = read_sentence(text), self._scene(), self._pipeline[0].model
+        choice = choose(sentence, scene.library, lambda words: self._search(scene, words))
+        target = self._target(scene, sentence.anchor, model)
+        source = Provenance("text", text, anchor=sentence.anchor)
+        placed: list[Item] = []
+
+        def change(population: Population) -> Population:
+            population, item = settle(scene, population, choice, target, source)
+            placed.append(item)
+            return population
+
+        edit_population(self._items.path, change)
+        self._chosen = placed[0].id
+        self.refresh()
+        self._widgets.say(f"{placed[0].id}: {plain(placed[0].what)}")
+
+    def _search(self, scene: Scene, words: str) -> Any:
+        from lerf_wild.assets.template_index import build_index
+        from lerf_wild.assets.words import find_by_words
+
+        encoder = self._pipeline[0].model.encoder()
+        index = build_index(scene.library, encoder)
+        return find_by_words(index, scene.library, [words], encoder)[0]
+
+    def _target(self, scene: Scene, anchor: str | None, model: Any) -> np.ndarray:
+        """Where the scene's table says that the named thing is, else what the camera looks at."""
+        panel = getattr(self._pipeline[0], "relevancy_panel", None)
+        table = getattr(panel, "_table", None)
+        if anchor is None or table is None or not table.is_there:
+            if anchor is not None:
+                raise WildlifeError("The scene is still being looked through. Try again shortly.")
+            return self._middle(scene)
+        from lerf_wild.language.relevancy import make_query
+        from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
+
+        found = table.answer(make_query([anchor], model.encoder()), None)
+        if float(found.score_P[0]) <= EXISTENCE_RELEVANCY:
+            raise WildlifeError(f"Nothing in the scene looks like {anchor[:60]!r}.")
+        return scene.stage.from_nerf(table.nerf_points()[found.peak_P[:1]])[0]
+
+    def _middle(self, scene: Scene) -> np.ndarray:
+        known = np.argwhere(scene.ground.is_known_GG) + 0.5
+        return np.array([*(scene.ground.low_2 + scene.ground.cell_m * known.mean(axis=0)), 0.0])
+
+    # Dragging.
+
+    def _show_gizmo(self, item: Item | None) -> None:
+        if self._gizmo is not None:
+            self._gizmo.remove()
+            self._gizmo = None
+        if item is None or not item.visible:
+            return
+        stage = self._items.stage
+        foot = stage.from_world(np.array([item.position]))
+        place = stage.to_nerf(foot)[0] * VISER_NERFSTUDIO_SCALE_RATIO
+        size = item.height_m / stage.metres_per_nerf * VISER_NERFSTUDIO_SCALE_RATIO
+        self._gizmo = self.viser_server.scene.add_transform_controls(
+            GIZMO, scale=float(size), position=tuple(place), disable_rotations=True
+        )
+        self._gizmo.on_update(lambda _: self._drag(self._gizmo.position))
+
+    def _drag(self, place_3: Any) -> None:
+        """Moves the chosen item under the gizmo, down on the ground."""
+        now = time.monotonic()
+        self._dragged_at = now
+        self._jobs.put(lambda: self._drop(np.asarray(place_3, np.float64), now))
+
+    def _drop(self, place_3: np.ndarray, asked_at: float) -> None:
+        # Of the many places of one drag only the last one is worth an entry in the history.
+        if asked_at != self._dragged_at:
+            return
+        stage = self._items.stage
+        point = stage.from_nerf(place_3[None] / VISER_NERFSTUDIO_SCALE_RATIO)[0]
+        scene, population = self._scene(), self.population
+        item = population.item(self._needed())
+        foot = np.array([*point[:2], scene.ground.height(point[None, :2])[0]])
+        world = stage.to_world(foot[None])[0]
+        new = settled_again(scene, population, item, tuple(world), None, None)
+        self._change("move", position=new.position)
+
+    def _export(self) -> None:
+        from lerf_wild.wildlife.scene_glb import write_scene_glb
+
+        folder = Path(self._items.path).parent / FOLDER
+        path = folder / f"scene_{time.strftime('%Y-%m-%d_%H%M%S')}.glb"
+        around = self._items.surroundings()
+        standing = self._items.shown().scene.standing
+        write_scene_glb(path, standing, around.points_N3, around.colours_N3)
+        self._widgets.say(f"Written: <code>{plain(str(path))}</code>")
