@@ -59,15 +59,7 @@ def wildlife_place(
         data: Where the capture is now, if it has been moved.
         json_file: Where to write what was placed as JSON.
     """
-    ways = {"--text": text, "--program": program, "--photo": photo, "--asset": asset}
-    given = [name for name, value in {**ways, "--animal": animal}.items() if value is not None]
-    if len(given) != 1:
-        raise InputError(
-            f"Say what to place by one of --text, --program, --photo, --asset or --animal, not "
-            f"{len(given)} of them."
-        )
-    if at and len(at) not in (2, 3):
-        raise InputError(f"--at takes two or three numbers, not {len(at)}.")
+    _check_given((text, program, photo, asset, animal), at)
     console = Console()
     run = open_populated(load_config, data)
     scene = scene_of_run(run, library_dir)
@@ -83,6 +75,17 @@ def wildlife_place(
         say(console, f"{item.id}: {_where(item)}")
     say(console, f"See it: lerf-wild view --load-config {run.folder / 'wildlife.yml'}")
     write_report(json_file, {"placed": [item_row(item) for item in placed]}, seed=seed)
+
+
+def _check_given(ways: tuple[object, ...], at: tuple[float, ...]) -> None:
+    given = sum(way is not None for way in ways)
+    if given != 1:
+        raise InputError(
+            f"Say what to place by one of --text, --program, --photo, --asset or --animal, not "
+            f"{given} of them."
+        )
+    if at and len(at) not in (2, 3):
+        raise InputError(f"--at takes two or three numbers, not {len(at)}.")
 
 
 def open_populated(load_config: Path, data: Path | None = None) -> "Run":
