@@ -33,8 +33,12 @@ MIN_AGREEMENT = 0.12
 USUAL_ELEVATION_DEG, USUAL_AZIMUTH_DEG = 50.0, 135.0
 USUAL_RATIO_3 = np.array([4.6, 3.7, 2.8])
 """Lit over shaded level ground on a clear day with the sun at 45 degrees."""
-RATIO_TRUST = 0.5
-"""Weight of the measured ratio against the usual one; blurred shadows make it too small."""
+STRENGTH_TRUST = 0.5
+"""Weight of the measured strength of the sun against the usual one, in logarithms: the shadows of a
+field are blurred, and paint differs where they fall."""
+STRENGTH_RANGE = (0.6, 1.4)
+DARK_SHARE = 0.25
+"""Quantile of shaded ground that is taken for fully shaded."""
 USUAL_ZENITH_3 = np.array([0.3, 0.42, 0.65])
 USUAL_HORIZON_3 = np.array([0.75, 0.82, 0.88])
 BOUNCE_SHARE = 0.45
@@ -100,8 +104,8 @@ def estimate_light(
     shade = sun_map(points, sun)
     zenith, horizon = sky_3 or (USUAL_ZENITH_3, USUAL_HORIZON_3)
     ambient = 0.5 * (0.6 * zenith + 0.4 * horizon)
-    ratio = _ratio(shade, floor, tone) if agreement >= MIN_AGREEMENT else USUAL_RATIO_3
-    ratio = RATIO_TRUST * ratio + (1 - RATIO_TRUST) * _usual_ratio(float(sun[2]))
+    strength = _strength(shade, floor, tone) if agreement >= MIN_AGREEMENT else 1.0
+    ratio = 1.0 + strength * (_usual_ratio(float(sun[2])) - 1.0)
     light = Light(
         sun_direction_3=sun,
         sun_colour_3=np.float32(ambient * (ratio - 1.0) / max(float(sun[2]), 0.2)),
@@ -195,14 +199,16 @@ def _agreement(points: NDArray, floor: NDArray, bright: NDArray, sun: NDArray) -
     return float(np.corrcoef(lit, bright)[0, 1])
 
 
-def _ratio(shade: SunMap, floor: NDArray, tone: NDArray) -> NDArray:
-    """Lit over shaded ground, a channel each."""
+def _strength(shade: SunMap, floor: NDArray, tone: NDArray) -> float:
+    """How strong the sun is beside that of a usual day, by what lit ground has over shaded."""
     lit = shade.lit(floor)
     bright, dark = tone[lit > 0.9], tone[lit < 0.1]
     if len(bright) < 50 or len(dark) < 50:
-        return USUAL_RATIO_3
-    found = np.median(bright, axis=0) / np.maximum(np.quantile(dark, 0.35, axis=0), 0.01)
-    return np.clip(found, 1.2, 8.0)
+        return 1.0
+    found = np.median(bright, axis=0) / np.maximum(np.quantile(dark, DARK_SHARE, axis=0), 0.01)
+    usual = _usual_ratio(float(shade.sun_3[2]))
+    share = float(np.median((found - 1.0) / (usual - 1.0)))
+    return float(np.clip(share, *STRENGTH_RANGE) ** STRENGTH_TRUST)
 
 
 def _usual_ratio(sine: float) -> NDArray:
