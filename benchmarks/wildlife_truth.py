@@ -42,7 +42,7 @@ ITEMS = (
     *("brown bear", "leopard", "cow", "wild boar", "flamingo"),
 )
 FIRST_ID = 500
-REACH_M = 3.2
+REACH_M = 4.2
 MIN_PIXELS = 60
 """Views in which an item shows less than this say nothing about it."""
 OTHER_PHRASES = 6
@@ -146,7 +146,7 @@ def stand_extra(
         if len(stood) == count:
             break
         asset = catalogue.grow(name, np.random.default_rng([habitat.seed, 99, len(stood)]))
-        scale = float(np.clip(asset.height_m, 0.6, 1.5) / asset.height_m)
+        scale = float(np.clip(asset.height_m, 0.5, 1.1) / asset.height_m)
         spot = _spot(habitat, [*habitat.items, *stood], scale * _radius(asset), rng)
         if spot is None or name in {item.asset.name for item in stood}:
             continue
@@ -259,7 +259,7 @@ def _spot(
     habitat: Habitat, items: Sequence[Placed], radius_m: float, rng: np.random.Generator
 ) -> np.ndarray | None:
     """Free ground of the habitat; the truth of what stands where decides."""
-    for _ in range(600):
+    for _ in range(4000):
         reach, angle = REACH_M * np.sqrt(rng.uniform()), rng.uniform(0, 2 * np.pi)
         spot = np.array([reach * np.cos(angle), reach * np.sin(angle)])
         if under_water(habitat.terrain, spot[None].astype(np.float32), radius_m)[0]:
