@@ -55,7 +55,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "assets grow": ("lerf_wild.cli.assets_grow:assets_grow", "new individuals of the six kinds"),
     "assets index": ("lerf_wild.cli.assets:assets_index", "list the library, embed what is new"),
     "assets search": ("lerf_wild.cli.assets:assets_search", "assets by words or by a photo"),
-    "raw reconstruct": ("lerf_wild.cli.raw:raw_reconstruct", "photos to scene programs"),
+    "raw reconstruct": (
+        "lerf_wild.cli.raw_reconstruct:raw_reconstruct",
+        "photos to scene programs",
+    ),
     "raw render": ("lerf_wild.cli.raw:raw_render", "a scene program as picture, GLB or USD"),
     "raw eval": ("lerf_wild.cli.raw:raw_eval", "figures of the program reader"),
     "synth genzoo": (

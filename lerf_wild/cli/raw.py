@@ -1,4 +1,4 @@
-"""`lerf-wild raw reconstruct / render / eval`: photos to scene programs, and back to pictures."""
+"""`lerf-wild raw render / eval`: scene programs to pictures, and figures of the reader."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from lerf_wild.cli.asset_options import Folder, opened
-from lerf_wild.cli.progress import counting_to
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import ExportError, InputError
 
@@ -25,72 +24,9 @@ BARS = {
 }
 """What the bundled reader is held to on scenes that it has not seen."""
 EVAL_SEED, HELD_OUT_SEED = 20_000, 30_000
-Photos = Annotated[
-    tuple[Path, ...],
-    tyro.conf.Positional,
-    tyro.conf.arg(metavar="PHOTO...", help="Pictures, or folders of them."),
-]
 ProgramFile = Annotated[
     Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROGRAM", help="A .scene, .txt or .json.")
 ]
-
-
-def raw_reconstruct(
-    photos: Photos,
-    output_dir: Path,
-    fov_deg: float | None = None,
-    camera_height_m: float | None = None,
-    weights: Path | None = None,
-    threshold: float | None = None,
-    refine: bool = False,
-    library_dir: Folder = None,
-    json_file: JsonFile = None,
-) -> None:
-    """Reads photos as scene programs: what stands where, how tall, which way it faces.
-
-    Each photo gets a folder with `scene.txt` (the program), `scene.json` (positions in metres,
-    headings, distances), `side_by_side.jpg` and `scene.glb`. A photo whose folder is complete is
-    left alone, so that a run that was stopped goes on.
-
-    Args:
-        photos: What to look at; a photo is cut to a square around its middle.
-        output_dir: Where the folders go.
-        fov_deg: Vertical field of view of the photo; 40 where it is not known.
-        camera_height_m: Height of the camera over the ground, which sets the scale of everything.
-        weights: Folder of a `raw` run; the bundled reader when left out.
-        threshold: How sure an object must be, 0-1; the reader's own when left out.
-        refine: Whether to make positions and yaws agree with the picture by rendering and
-            comparing.
-        library_dir: Folder of added assets, which are looked up like the bundled ones.
-        json_file: Where to write one entry a photo.
-    """
-    from lerf_wild.inverse.program_images import find_photos, load_photo
-    from lerf_wild.inverse.program_inference import DEFAULT_FOV_DEG
-    from lerf_wild.inverse.program_scenes import write_reconstruction
-    from lerf_wild.inverse.program_use import open_reader
-
-    console = Console()
-    files = find_photos(list(photos))
-    reader = open_reader(weights, opened(console, library_dir))
-    entries: list[dict[str, Any]] = []
-    with counting_to(console, "photos", len(files)) as at:
-        for index, file in enumerate(files):
-            photo = load_photo(file)
-            reading = reader.read(
-                photo, fov_deg or DEFAULT_FOV_DEG, threshold, camera_height_m, refine
-            )
-            folder = output_dir / file.stem if len(files) > 1 else output_dir
-            try:
-                told = write_reconstruction(folder, photo, reading, library=reader.library)
-            except OSError as error:
-                raise ExportError(f"{folder}: can't be written ({error.strerror}).") from None
-            entries.append({"photo": str(file), "folder": str(folder), **told})
-            at(index + 1)
-    for entry in entries[:20]:
-        said = ", ".join(f"{o['asset']} at {o['distance_m']:.1f} m" for o in entry["objects"])
-        line = f"{entry['photo']}: {said or 'nothing found'}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    write_report(json_file, {"photos": entries})
 
 
 def raw_render(

@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from lerf_wild.errors import DatasetError, InputError
+from lerf_wild.errors import InputError
+from lerf_wild.inverse import detections
 from lerf_wild.storage.image_files import read_image
-from lerf_wild.storage.json_files import read_json
 
 MIN_SIDE_PX = 32
 WORKING_PX = 512
 """Photos are brought to at most this side; the network sees far fewer pixels."""
 MIN_CONTRAST = 2.0
 """Standard deviation of the grey values, of 255, below which a photo shows nothing."""
-ANIMAL = "animal"
 
 
 @dataclass(frozen=True)
@@ -93,38 +92,5 @@ def read_detections(path: Path, photo: Path, least: float = 0.2) -> NDArray[np.f
     Raises:
         DatasetError: the file is no such JSON, or knows nothing of the photo.
     """
-    content = read_json(path)
-    try:
-        kinds = content.get("detection_categories", {"1": ANIMAL})
-        entry = _entry_of(content["images"], photo)
-        found = (entry or {}).get("detections") or []
-        rows = [
-            (float(item["conf"]), *(float(v) for v in item["bbox"]))
-            for item in found
-            if kinds.get(str(item["category"])) == ANIMAL and float(item["conf"]) >= least
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise DatasetError(
-            f"{path}: not what MegaDetector writes (images, each with detections of category, conf "
-            "and bbox)."
-        ) from None
-    if entry is None:
-        raise DatasetError(f"{path}: has no entry for {photo.name}.")
-    if any(len(row) != 5 or not np.isfinite(row).all() for row in rows):
-        raise DatasetError(f"{path}: a box of {photo.name} is not four finite numbers.")
-    rows.sort(reverse=True)
-    boxes = np.array([row[1:] for row in rows]).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return np.clip(boxes, 0.0, 1.0)
-
-
-def _entry_of(images: list[dict], photo: Path) -> dict | None:
-    """The entry whose path ends as the photo's does; the longest such end wins."""
-
-    def matching(name: str) -> int:
-        parts, own = Path(name).parts[::-1], photo.parts[::-1]
-        same = [a == b for a, b in zip(parts, own)]
-        return same.index(False) if False in same else len(same)
-
-    best = max(images, key=lambda entry: matching(str(entry["file"])), default=None)
-    return best if best is not None and matching(str(best["file"])) > 0 else None
+    found = detections.read_detections(path).of(photo, least)
+    return np.array([animal.box_4 for animal in found.animals]).reshape(-1, 4)

@@ -58,19 +58,21 @@ class Detections:
             if parts:
                 self._by_name.setdefault(parts[0], []).append((parts, entry))
 
-    def of(self, photo: Path, least: float = LEAST) -> PhotoDetections:
+    def of(self, photo: Path, least: float = LEAST, own_parts: int = 1) -> PhotoDetections:
         """What was found in a photo.
 
         Args:
             photo: Its path, of which the end decides; the longest such end wins.
             least: Least confidence of an animal. People and vehicles count from LEAST on even
                 where that is lower: it is better to leave out too much of them.
+            own_parts: How many parts at the end of the path must agree, as long as the file's own
+                path has so many: the photo's place below the folder that is read.
 
         Raises:
             DatasetError: when the file knows nothing of the photo, several photos are meant, the
                 detector failed on it, or a value is wrong.
         """
-        entry = self._entry(photo)
+        entry = self._entry(photo, own_parts)
         if entry.get("failure"):
             raise DatasetError(
                 f"{photo}: the detector failed on it ({str(entry['failure'])[:60]!r})."
@@ -84,9 +86,14 @@ class Detections:
         others = [d for name, d in rows if name in OTHERS and d.confidence >= min(least, LEAST)]
         return PhotoDetections(tuple(animals[:MOST]), tuple(others))
 
-    def _entry(self, photo: Path) -> Mapping[str, object]:
+    def _entry(self, photo: Path, own_parts: int) -> Mapping[str, object]:
         own = _parts(str(photo))
-        near = [(_shared(own, parts), entry) for parts, entry in self._by_name.get(own[0], ())]
+        known = self._by_name.get(own[0], ())
+        near = [
+            (_shared(own, parts), entry)
+            for parts, entry in known
+            if _shared(own, parts) >= min(own_parts, len(parts))
+        ]
         longest = max((length for length, _ in near), default=0)
         best = [entry for length, entry in near if length == longest]
         if not best:

@@ -1,9 +1,11 @@
-"""Photos as squares of 256 pixels, which is what the reader looks at."""
+"""Photos as the reader looks at them: squares of 256 pixels, or wide pictures of that height."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,32 +16,118 @@ from lerf_wild.inverse.program_detector import SIZE
 from lerf_wild.storage.image_files import read_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+WIDEST = 8
+"""Wider photos, as multiples of their height, are cut to this around their middle."""
+Box = tuple[float, float, float, float]
 
 
-def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """Pictures that are named, and those in folders that are named, sorted.
+@dataclass(frozen=True)
+class PhotoPlace:
+    """A photo, and what it is called below the folder that was named."""
+
+    path: Path
+    name: str
+    """With forward slashes and suffix."""
+    folder: str
+    """Where its results go below the output folder; "" for the output folder itself."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Part of a photo at 256 pixels of height, and which part it is."""
+
+    rgb_HW3: NDArray[np.uint8]
+    window_4: Box
+    """Left, top, right, bottom of the part in the file's pixels."""
+    file_size: tuple[int, int]
+    """Width and height of the file's picture."""
+
+    def from_file(self, boxes_N4: NDArray[np.floating] | Sequence[Box]) -> NDArray[np.float64]:
+        """Boxes in the file's pixels as boxes in this picture's."""
+        left, top, right, _ = self.window_4
+        scale = self.rgb_HW3.shape[1] / (right - left)
+        return (np.reshape(boxes_N4, (-1, 4)) - [left, top, left, top]) * scale
+
+    def shares(self, boxes_N4: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Boxes in this picture's pixels as shares of the file's width and height."""
+        left, top, right, _ = self.window_4
+        scale = (right - left) / self.rgb_HW3.shape[1]
+        pixels = np.reshape(boxes_N4, (-1, 4)) * scale + [left, top, left, top]
+        return np.clip(pixels / [*self.file_size, *self.file_size], 0.0, 1.0)
+
+
+def find_photos(paths: Sequence[Path], output_dir: Path | None = None) -> list[PhotoPlace]:
+    """Pictures that are named, and those in and below folders that are named, sorted.
+
+    What lies in the output folder is left out, so that results are not read as photos.
 
     Raises:
         DatasetError: when nothing is there.
     """
-    files: list[Path] = []
+    found: list[tuple[Path, str]] = []
+    folders = [path for path in paths if path.is_dir()]
     for path in paths:
-        inside = path.iterdir() if path.is_dir() else [path]
-        files += sorted(f for f in inside if f == path or f.suffix.lower() in SUFFIXES)
-    if not files:
+        if path.is_dir():
+            start = f"{path.resolve().name}/" if len(folders) > 1 else ""
+            inside = _pictures_below(path, output_dir)
+            found += [(f, start + f.relative_to(path).as_posix()) for f in inside]
+        else:
+            found.append((path, path.name))
+    if not found:
         raise DatasetError("No photo was named; give pictures or folders of them.")
-    return files
+    if len(found) == 1 and not folders:
+        return [PhotoPlace(*found[0], "")]
+    return [
+        PhotoPlace(path, name, folder)
+        for (path, name), folder in zip(found, _folders([name for _, name in found]))
+    ]
 
 
 def load_photo(path: Path) -> NDArray[np.uint8]:
     """The middle square of a photo, (256, 256, 3); raises DatasetError for what is no picture."""
-    return squared(read_image(path))
+    return open_photo(path).rgb_HW3
 
 
-def squared(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The largest square in the middle of a picture, brought to 256 pixels."""
-    height, width = rgb_HW3.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = Image.fromarray(rgb_HW3[top : top + side, left : left + side])
-    return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.LANCZOS))
+def open_photo(path: Path, is_wide: bool = False) -> Photo:
+    """The middle square of a photo, or all of one that is wider than high.
+
+    Raises:
+        DatasetError: for what is no picture.
+    """
+    rgb = read_image(path)
+    height, width = rgb.shape[:2]
+    across = min(width, WIDEST * height) if is_wide and width > height else min(height, width)
+    down = min(height, across)
+    left, top = (width - across) // 2, (height - down) // 2
+    part = Image.fromarray(rgb[top : top + down, left : left + across])
+    size = (max(SIZE, round(SIZE * across / down)), SIZE)
+    shown = np.asarray(part.resize(size, Image.Resampling.LANCZOS))
+    return Photo(shown, (left, top, left + across, top + down), (width, height))
+
+
+def _pictures_below(folder: Path, output_dir: Path | None) -> list[Path]:
+    own = None if output_dir is None else output_dir.resolve()
+    is_apart = own is None or own == folder.resolve()
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.name != "side_by_side.jpg"
+        and (is_apart or own not in file.resolve().parents)
+    )
+
+
+def _folders(names: Iterable[str]) -> list[str]:
+    """A folder for each photo: its name without suffix, or with it where two differ by it only.
+
+    Raises:
+        DatasetError: when two photos are of one name.
+    """
+    names = list(names)
+    stems = Counter(str(PurePosixPath(name).with_suffix("")) for name in names)
+    if len(set(names)) != len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise DatasetError(f"Two photos are called {twice}; read them in separate runs.")
+    plain = [str(PurePosixPath(name).with_suffix("")) for name in names]
+    return [stem if stems[stem] == 1 else name for stem, name in zip(plain, names)]

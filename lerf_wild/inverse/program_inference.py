@@ -5,8 +5,10 @@ Symbols: B pictures, K candidates a picture, S settings. Positions are in camera
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -58,21 +60,53 @@ def read_pictures(
     """Read uint8 pictures of 256 x 256 pixels; objects come out the largest first."""
     rgb = rgb_B3HW.float() / 255.0
     found = model.detector(rgb)
-    boxes, score, there = detections(found, threshold)
-    focal = torch.full((len(rgb),), 0.5 * SIZE / float(np.tan(np.radians(fov_deg / 2))))
-    read = model.tokens(rgb, found.settings_BS, boxes, there, focal)
+    boxes = Boxes(*detections(found, threshold))
+    return read_boxes(model, rgb, found, boxes, templates, ground_GD, fov_deg)
+
+
+class Boxes(NamedTuple):
+    """Boxes of pictures, filled up to one number a picture."""
+
+    box_BK4: Tensor
+    score_BK: Tensor
+    there_BK: Tensor
+    """Which of them are real."""
+    allowed_BK6: Tensor | None = None
+    """Kinds that each may be; all when None."""
+    shift_B: Tensor | None = None
+    """Pixels by which each picture lies to the right of the camera's axis; none when None."""
+
+
+@torch.inference_mode()
+def read_boxes(
+    model: ProgramReader,
+    rgb_B3HW: Tensor,
+    found: Found,
+    boxes: Boxes,
+    templates: Templates,
+    ground_GD: Tensor,
+    fov_deg: float,
+) -> list[Reading]:
+    """Read what stands in boxes of pictures in 0-1, whoever has found them."""
+    focal = torch.full((len(rgb_B3HW),), 0.5 * SIZE / float(np.tan(np.radians(fov_deg / 2))))
+    read = model.tokens(rgb_B3HW, found.settings_BS, boxes.box_BK4, boxes.there_BK, focal)
     values = model.decoder.decode(read.tokens_BKD, read.embedding_BKA)
-    loc, height, pixels = places(values.numbers_BK5, boxes, read.horizon_B, focal, SIZE)
+    loc, height, pixels = places(values.numbers_BK5, boxes.box_BK4, read.horizon_B, focal, SIZE)
+    if boxes.shift_B is not None:
+        loc[..., 0] -= (boxes.shift_B / focal)[:, None] * loc[..., 2]
+    if boxes.allowed_BK6 is not None:
+        kind = values.kind_BK6.masked_fill(~boxes.allowed_BK6, -math.inf)
+        values = values._replace(kind_BK6=kind)
     grounds = functional.normalize(found.ground_BD, dim=1) @ ground_GD.T
     readings = []
-    for i in range(len(rgb)):
+    for i in range(len(rgb_B3HW)):
         name = GROUNDS[int(grounds[i].argmax())]
         settings = unscaled_settings(found.settings_BS[i].double().numpy(), fov_deg, name)
         settings = replace(settings, ground=Embedding.of(found.ground_BD[i].numpy()))
-        rows = there[i].nonzero()[:, 0]
-        objects = _Objects(values, loc, height, pixels, score, boxes, i, rows)
+        rows = boxes.there_BK[i].nonzero()[:, 0]
+        objects = _Objects(values, loc, height, pixels, boxes.score_BK, boxes.box_BK4, i, rows)
         own = torch.zeros_like(rows)
-        likeness = match_boxes(templates.bank, rgb[i : i + 1], own, boxes[i, rows])
+        likeness = match_boxes(templates.bank, rgb_B3HW[i : i + 1], own, boxes.box_BK4[i, rows])
         readings.append(_reading(objects, likeness, settings, templates))
     return readings
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,12 +33,15 @@ MIN_WIDTH = 8
 COVER_KINDS = ("shrub", "rock", "tree")
 
 
-def describe(reading: Reading, library: Library | None = None) -> dict[str, Any]:
+def describe(
+    reading: Reading, library: Library | None = None, boxes: Sequence[Sequence[float]] | None = None
+) -> dict[str, Any]:
     """Positions, headings and distances as plain data; metres and degrees.
 
     ``east_m`` is to the camera's right and ``north_m`` straight ahead; a heading is clockwise from
     straight ahead, and only animals have one. Species and licences are those of the library, which
-    is the user's when None.
+    is the user's when None. ``boxes`` says where each object is seen: left, top, right and bottom
+    as shares of the photo.
     """
     library = open_library() if library is None else library
     program = reading.program
@@ -52,11 +56,17 @@ def describe(reading: Reading, library: Library | None = None) -> dict[str, Any]
     for i in animals:
         objects[i]["nearest_animal_m"] = _nearest(spots, i, animals)
         objects[i]["nearest_cover_m"] = _nearest(spots, i, cover)
+    for row, box in zip(objects, boxes if boxes is not None else ()):
+        row["box"] = [round(float(share), 4) for share in box]
     return {
         "camera_height_m": round(camera_height_m(program), 3),
         "camera_pitch_deg": round(pitch, 2),
         "ground": program.settings.ground_name,
         "objects": objects,
+        "animal_distances_m": [
+            {"first": i, "second": j, "distance_m": _gap(spots, i, j)}
+            for i, j in combinations(animals, 2)
+        ],
     }
 
 
@@ -66,6 +76,7 @@ def write_reconstruction(
     reading: Reading,
     size: int = 256,
     library: Library | None = None,
+    boxes: Sequence[Sequence[float]] | None = None,
     notes: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write `scene.txt`, `scene.json`, `side_by_side.jpg` and `scene.glb`; JSON comes last, so that
@@ -77,6 +88,7 @@ def write_reconstruction(
         reading: What was read of it.
         size: Height of the pictures in pixels.
         library: Where the assets are; the starters and the user's when None.
+        boxes: Where each object is seen, as `describe` takes it.
         notes: What `scene.json` says besides, after what `describe` does.
 
     Returns:
@@ -87,7 +99,7 @@ def write_reconstruction(
     write_program(folder / "scene.txt", reading.program)
     write_bytes(folder / "side_by_side.jpg", side_by_side(photo, reading.program, size, find))
     write_glb(folder / "scene.glb", reading.program, find)
-    content = {**describe(reading, library), **notes}
+    content = {**describe(reading, library, boxes), **notes}
     write_json(folder / "scene.json", content)
     return content
 
@@ -135,5 +147,9 @@ def _described(
 
 
 def _nearest(spots: list[NDArray[np.float64]], i: int, others: list[int]) -> float | None:
-    gaps = [float(np.linalg.norm(spots[i][:2] - spots[j][:2])) for j in others if j != i]
-    return round(min(gaps), 3) if gaps else None
+    return min((_gap(spots, i, j) for j in others if j != i), default=None)
+
+
+def _gap(spots: list[NDArray[np.float64]], i: int, j: int) -> float:
+    """Distance along the ground in metres."""
+    return round(float(np.linalg.norm(spots[i][:2] - spots[j][:2])), 3)

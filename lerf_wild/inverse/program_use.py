@@ -13,13 +13,16 @@ from torch import Tensor
 
 from lerf_wild.assets.library import Library, open_library
 from lerf_wild.assets.recipes import STARTERS
+from lerf_wild.inverse.detections import Detection
 from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_evaluation import figures, measure_reader
+from lerf_wild.inverse.program_given import read_given
 from lerf_wild.inverse.program_inference import Reading, read_pictures
 from lerf_wild.inverse.program_library import joined_templates
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_refine import refine
 from lerf_wild.inverse.program_samples import Sample
+from lerf_wild.inverse.program_scale import rescaled
 from lerf_wild.inverse.program_templates import YAWS, Templates, library_templates
 from lerf_wild.inverse.program_weights import (
     BUNDLED,
@@ -28,7 +31,6 @@ from lerf_wild.inverse.program_weights import (
     load_reader,
     load_templates,
 )
-from lerf_wild.program.types import Program
 from lerf_wild.render.scene_program import finder
 from lerf_wild.storage.hashes import file_sha256
 
@@ -58,12 +60,35 @@ class OpenReader:
         rgb = torch.from_numpy(np.ascontiguousarray(np.moveaxis(photo, 2, 0)))[None]
         limit = self.threshold if threshold is None else threshold
         reading = read_pictures(self.model, rgb, self.templates, self.ground_GD, fov_deg, limit)[0]
-        if refined:
-            find = finder(self.library)
-            reading = replace(reading, program=refine(reading.program, photo, find))
+        reading = self.refined(reading, photo) if refined else reading
         if camera_height_m is not None:
             reading = replace(reading, program=rescaled(reading.program, camera_height_m))
         return reading
+
+    def read_animals(
+        self,
+        photo_HW3: NDArray[np.uint8],
+        animals: Sequence[Detection],
+        fov_deg: float,
+        threshold: float | None = None,
+    ) -> Reading:
+        """Read a wide photo of 256 pixels of height whose animals a detector has found."""
+        size = torch.tensor([photo_HW3.shape[1], photo_HW3.shape[0]] * 2, dtype=torch.float32)
+        return read_given(
+            self.model,
+            photo_HW3,
+            torch.tensor([animal.box_4 for animal in animals]) * size,
+            torch.tensor([animal.confidence for animal in animals]),
+            self.templates,
+            self.ground_GD,
+            fov_deg,
+            self.threshold if threshold is None else threshold,
+        )
+
+    def refined(self, reading: Reading, photo: NDArray[np.uint8]) -> Reading:
+        """The reading made to agree with its picture by rendering and comparing."""
+        program = refine(reading.program, photo, finder(self.library))
+        return replace(reading, program=program)
 
 
 def open_reader(folder: Path | None = None, library: Library | None = None) -> OpenReader:
@@ -87,22 +112,6 @@ def open_reader(folder: Path | None = None, library: Library | None = None) -> O
     key = file_sha256(place / READER)
     templates = joined_templates(templates, library, model.crops, key)
     return OpenReader(model, templates, ground_embeddings(), threshold, library, key)
-
-
-def rescaled(program: Program, camera_height_m: float) -> Program:
-    """The program with all lengths scaled so that the camera has a height; one picture can't tell
-    a small scene nearby from a large one far away."""
-    factor = camera_height_m / (program.settings.camera_height_m or camera_height_m)
-    objects = [
-        replace(
-            item,
-            loc_m=tuple(factor * x for x in item.loc_m),
-            height_m=factor * item.height_m,
-        )
-        for item in program.objects
-    ]
-    settings = replace(program.settings, camera_height_m=camera_height_m)
-    return Program(settings, tuple(objects))
 
 
 def measure_on(reader: OpenReader, samples: Sequence[Sample], yaws: int = YAWS) -> dict[str, float]:

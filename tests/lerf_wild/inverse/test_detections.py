@@ -61,6 +61,16 @@ def test_two_photos_of_one_name_are_told_apart_or_refused(tmp_path):
         told.of(Path("elsewhere/IMG_1.JPG"))
 
 
+def test_a_photo_of_the_same_name_in_another_folder_is_another_photo(tmp_path):
+    told = read_detections(saved(tmp_path, [entry("site1/IMG_1.JPG", found())]))
+    with pytest.raises(DatasetError, match="no entry"):
+        told.of(Path("/x/site2/IMG_1.JPG"), own_parts=2)
+    assert told.of(Path("/x/site1/IMG_1.JPG"), own_parts=2).animals
+    assert told.of(Path("/x/elsewhere/IMG_1.JPG"), own_parts=1).animals
+    short = read_detections(saved(tmp_path, [entry("IMG_1.JPG", found())]))
+    assert short.of(Path("/x/site1/IMG_1.JPG"), own_parts=2).animals
+
+
 def test_boxes_are_cut_at_the_border_and_their_number_is_bounded(tmp_path):
     rows = [found(bbox=[-0.1, 0.9, 0.5, 0.5])] * 1000
     told = read_detections(saved(tmp_path, [entry("x.jpg", *rows)])).of(Path("x.jpg"))
