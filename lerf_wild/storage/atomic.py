@@ -13,6 +13,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from lerf_wild.errors import ExportError, InputError
+
+IS_FULL = " Is the disk full?"
 TEMPORARY_SUFFIX = ".tmp"
 
 
@@ -35,6 +38,20 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def writing(
+    path: Path | str, error: type[InputError] = ExportError, hint: str = ""
+) -> Iterator[None]:
+    """Says in one line which file it is when the file system refuses what the block writes.
+
+    Raises `error`, which ends with `hint`, in place of OSError.
+    """
+    try:
+        yield
+    except OSError as fault:
+        raise error(f"{path}: can't be written ({fault.strerror or fault}).{hint}") from None
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

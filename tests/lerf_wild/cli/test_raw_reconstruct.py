@@ -215,7 +215,8 @@ def test_animals_become_observations_of_camtrap_dp(photos, detections, reader, t
     assert float(first["individualPositionRadius"]) == pytest.approx(2 * np.hypot(1, 5), abs=0.01)
     angle = np.degrees(np.arctan2(-1, 5))
     assert float(first["individualPositionAngle"]) == pytest.approx(angle, abs=0.01)
-    assert first["scientificName"] == "Carnivora" and "most like fox" in first["observationComments"]
+    assert first["scientificName"] == "Carnivora"
+    assert first["observationComments"] == "most like fox; scale: camera height"
     assert first["eventStart"].endswith("+02:00") and float(first["bboxWidth"]) == 0.3
 
 
