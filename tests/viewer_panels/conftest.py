@@ -80,3 +80,43 @@ def panel(viewer):
     panel._change(lambda old: PanelState())
     wait_until(lambda: viewer.pipeline.model.query is None)
     return panel
+
+
+class FakeClient:
+    """Stands where a browser is connected: takes pictures and counts them."""
+
+    client_id = 99
+
+    def __init__(self, camera):
+        self.pictures = []
+        self.camera = type("Camera", (), {"aspect": 1.0})()
+        self.scene = self
+        self.pose = camera
+
+    def set_background_image(self, picture, **_):
+        self.pictures.append(picture)
+
+
+@pytest.fixture()
+def screen(viewer, panel, monkeypatch):
+    """A render thread as nerfstudio starts it for a browser, guarded by the panel."""
+    from nerfstudio.cameras.cameras import CameraType
+    from nerfstudio.viewer.render_state_machine import RenderAction, RenderStateMachine
+    from nerfstudio.viewer.utils import CameraState
+    from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
+
+    pose = viewer.pipeline.datamanager.train_dataset.cameras.camera_to_worlds[0]
+    client = FakeClient(pose)
+    state = CameraState(fov=0.9, aspect=1.0, c2w=pose, camera_type=CameraType.PERSPECTIVE)
+    monkeypatch.setattr(viewer, "get_camera_state", lambda client: state)
+    monkeypatch.setattr(viewer.viser_server, "get_clients", lambda: {client.client_id: client})
+    viewer.control_panel._max_res.value = 64
+    machine = RenderStateMachine(viewer, VISER_NERFSTUDIO_SCALE_RATIO, client)
+    viewer.render_statemachines[client.client_id] = machine
+    machine.start()
+    machine.action(RenderAction("rerender", state))
+    wait_until(lambda: client.pictures)
+    yield machine
+    machine.running = False
+    machine.join(10)
+    viewer.render_statemachines.pop(client.client_id)
