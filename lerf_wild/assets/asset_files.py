@@ -110,7 +110,7 @@ def read_description(path: Path) -> tuple[Description, float, str]:
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise AssetError(f"{path}: is larger than {MAX_FILE_BYTES >> 20} MB.")
+            raise AssetError(f"is larger than {MAX_FILE_BYTES >> 20} MB.")
         with safe_open(path, "np") as file:
             text = (file.metadata() or {}).get("asset", "")
         content = json.loads(text)
@@ -125,8 +125,8 @@ def read_description(path: Path) -> tuple[Description, float, str]:
         if not 0.0 < height_m < 1e3 or not re.fullmatch(r"[0-9a-f]{64}", key):
             raise ValueError("height or hash out of range")
         return description, height_m, key
-    except AssetError:
-        raise
+    except AssetError as fault:
+        raise AssetError(f"{path}: {fault}") from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as fault:
         raise AssetError(f"{path}: is no asset file ({_reason(fault)}); add it again.") from None
 

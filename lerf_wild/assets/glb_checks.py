@@ -55,6 +55,8 @@ def check_glb(data: bytes) -> None:
         _check_accessors(content)
         _check_scene(content)
         _check_images(content, binary)
+    except AssetError:
+        raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as fault:
         raise AssetError(f"a part of it is missing or wrong ({type(fault).__name__})") from None
 
