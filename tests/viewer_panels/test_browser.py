@@ -22,8 +22,6 @@ FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader
 
 pytestmark = [
     pytest.mark.browser,
-    # Software WebGL and rendering share the cores: on two of them a page can take minutes.
-    pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed"),
     pytest.mark.timeout(600),
 ]

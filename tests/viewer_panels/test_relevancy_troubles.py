@@ -180,3 +180,14 @@ def test_machines_are_guarded_when_they_are_put_in(panel):
     machine.run()
     assert machine.runs == 3 and len(said) == 3 and time.monotonic() - start < 5
     assert machine._calculate_image_res(1.0) == (10, 20)
+
+
+def test_an_answer_that_comes_after_the_last_phrase_went_is_let_go(panel, screen):
+    panel._widgets.text.value = "red"
+    panel._widgets.actions.add()
+    late = wait_until(lambda: panel._answer)
+    panel._widgets.actions.clear()
+    wait_until(lambda: panel._answer is None)
+    panel._answered(late)
+    assert panel._answer is None
+    assert panel.verdicts() == []
