@@ -11,6 +11,7 @@ from lerf_wild.cli.asset_options import Folder, opened
 from lerf_wild.cli.camtrap_options import NOWHERE, Survey, write_observations
 from lerf_wild.cli.progress import counting_to, say
 from lerf_wild.cli.report import JsonFile, write_report
+from lerf_wild.cli.scale_options import AS_READ, Scale
 from lerf_wild.errors import ExportError, InputError
 
 SHOWN = 20
@@ -20,8 +21,6 @@ Photos = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(metavar="PHOTO...", help="Pictures, or folders of them."),
 ]
-CameraHeight = Annotated[float | None, tyro.conf.arg(aliases=("--camera-height",))]
-ReferenceHeight = Annotated[float | None, tyro.conf.arg(aliases=("--reference-height",))]
 
 
 def raw_reconstruct(
@@ -29,10 +28,7 @@ def raw_reconstruct(
     output_dir: Path,
     detections: Path | None = None,
     detection_threshold: float = 0.2,
-    camera_height_m: CameraHeight = None,
-    reference_object: str | None = None,
-    reference_box: tuple[float, float, float, float] | None = None,
-    reference_height_m: ReferenceHeight = None,
+    scale: Annotated[Scale, tyro.conf.arg(name="")] = AS_READ,
     fov_deg: float | None = None,
     weights: Path | None = None,
     threshold: float | None = None,
@@ -55,11 +51,7 @@ def raw_reconstruct(
         detections: JSON of MegaDetector; the animals are those it has found. People and vehicles
             are painted over, photos without animals left out.
         detection_threshold: Least confidence of an animal in it.
-        camera_height_m: Height of the camera over the ground in metres, which sets the scale.
-        reference_object: Words for an object in each photo of known height, such as "grey rock".
-        reference_box: Left, top, right, bottom in pixels around an object of known height, which
-            stands on the ground.
-        reference_height_m: Its height in metres.
+        scale: What sets the scale.
         fov_deg: Vertical field of view of the photo; 40 where it is not known.
         weights: Folder of a `raw` run; the bundled reader when left out.
         threshold: How sure an object must be, 0-1; the reader's own when left out.
@@ -77,15 +69,15 @@ def raw_reconstruct(
     from lerf_wild.inverse.program_use import open_reader
 
     console = Console()
-    reference = _reference(reference_object, reference_box, reference_height_m, camera_height_m)
-    _check_ranges(detection_threshold, threshold, fov_deg, camera_height_m)
-    deployment = None if camtrap_dp is None else survey.deployment(camera_height_m)
+    reference = scale.reference()
+    _check_ranges(detection_threshold, threshold, fov_deg)
+    deployment = None if camtrap_dp is None else survey.deployment(scale.camera_height_m)
     places = find_photos(list(photos), output_dir)
     task = Task(
         fov_deg or DEFAULT_FOV_DEG,
         threshold,
         refine,
-        camera_height_m,
+        scale.camera_height_m,
         reference,
         None if detections is None else read_detections(detections),
         detection_threshold,
@@ -95,6 +87,10 @@ def raw_reconstruct(
     _tell(console, outcomes)
     if deployment is not None and camtrap_dp is not None:
         write_observations(console, camtrap_dp, deployment, survey.zone(), outcomes)
+    _report(outcomes, output_dir, json_file)
+
+
+def _report(outcomes: list[Any], output_dir: Path, json_file: Path | None) -> None:
     counts = Counter(outcome.state for outcome in outcomes)
     states = ("read", "kept", "no animal", "failed")
     figures = {state.replace(" ", "_"): counts[state] for state in states}
@@ -126,33 +122,12 @@ def _each(console: Console, reader: Any, places: Any, output_dir: Path, task: An
     return outcomes
 
 
-def _reference(words: str | None, box: Any, height_m: float | None, camera_m: float | None) -> Any:
-    from lerf_wild.inverse.program_scale import Reference
-
-    if words is None and box is None and height_m is None:
-        return None
-    if height_m is None or (words is None) == (box is None):
-        raise InputError(
-            "A scale from an object needs --reference-height-m and either --reference-object or "
-            "--reference-box."
-        )
-    if camera_m is not None:
-        raise InputError("Give --camera-height-m or a reference object, not both.")
-    if not 0.0 < height_m <= 1000.0:
-        raise InputError(f"--reference-height-m {height_m}: give metres, up to 1000.")
-    return Reference(height_m, words, box)
-
-
-def _check_ranges(
-    least: float, threshold: float | None, fov_deg: float | None, camera_m: float | None
-) -> None:
+def _check_ranges(least: float, threshold: float | None, fov_deg: float | None) -> None:
     for name, value in (("detection-threshold", least), ("threshold", threshold)):
         if value is not None and not 0.0 <= value <= 1.0:
             raise InputError(f"--{name} {value}: give a number from 0 to 1.")
     if fov_deg is not None and not 1.0 <= fov_deg <= 150.0:
         raise InputError(f"--fov-deg {fov_deg}: give degrees from 1 to 150.")
-    if camera_m is not None and not 0.0 < camera_m <= 1000.0:
-        raise InputError(f"--camera-height-m {camera_m}: give metres, up to 1000.")
 
 
 def _tell(console: Console, outcomes: list[Any]) -> None:
