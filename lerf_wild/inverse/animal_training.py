@@ -23,6 +23,7 @@ from lerf_wild.inverse.animal_losses import LossWeights, animal_losses
 from lerf_wild.inverse.animal_network import AnimalNetwork, NetworkSpec
 from lerf_wild.inverse.animal_samples import AnimalSamples, load_samples
 from lerf_wild.inverse.averaging import update_average
+from lerf_wild.inverse.trainers import read_state, schedule, write_state
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,6 @@ class AnimalTrainer:
         return {name: float(part.detach()) for name, part in parts.items()}
 
 
-def schedule(index: int, warmup: int, spent: float) -> float:
-    """Linear warm-up, then a cosine to 0."""
-    return min(1.0, (index + 1) / max(warmup, 1)) * 0.5 * (1.0 + math.cos(math.pi * min(spent, 1)))
-
-
 def narrowed(crops_B3SS: Tensor) -> Tensor:
     """Crops with an eighth blanked on either side: what 192 of 256 columns leave."""
     cut = crops_B3SS.shape[-1] // 8
@@ -124,30 +120,13 @@ def train(
 
 def save_state(path: Path, trainer: AnimalTrainer) -> None:
     """Writes all that training needs to go on, atomically."""
-    from lerf_wild.inverse.primitive_weights import save_tensors
-
-    tensors = {f"network.{k}": v for k, v in trainer.network.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in trainer.average.state_dict().items()}
-    for number, state in trainer.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{number}.{k}": v for k, v in state.items()}
     counters = {"index": str(trainer.index), "seconds": str(trainer.seconds)}
-    save_tensors(path, tensors, counters)
+    write_state(path, trainer, counters)
 
 
 def load_state(path: Path, trainer: AnimalTrainer) -> None:
     """Goes on from what `save_state` wrote; raises ModelFileError where it can't be read."""
-    from lerf_wild.inverse.primitive_weights import load_tensors
-
-    tensors, counters = load_tensors(path)
-    for name in ("network", "average"):
-        part = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(name)}
-        getattr(trainer, name).load_state_dict(part)
-    state = trainer.optimiser.state_dict()
-    for key, value in tensors.items():
-        if key.startswith("optimiser."):
-            _, number, name = key.split(".", 2)
-            state["state"].setdefault(int(number), {})[name] = value
-    trainer.optimiser.load_state_dict(state)
+    counters = read_state(path, trainer)
     trainer.index, trainer.seconds = int(counters["index"]), float(counters["seconds"])
 
 

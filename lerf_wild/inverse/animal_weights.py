@@ -10,7 +10,13 @@ import torch
 
 from lerf_wild.errors import ModelFileError
 from lerf_wild.inverse.animal_network import AnimalNetwork, NetworkSpec
-from lerf_wild.inverse.primitive_weights import load_tensors, save_tensors
+from lerf_wild.inverse.weight_files import (
+    check_finite,
+    expecting,
+    load_tensors,
+    load_weights,
+    save_weights,
+)
 
 BUNDLED = Path(__file__).parent.parent / "weights" / "genzoo" / "genzoo.safetensors"
 FORMAT = "lerf-wild genzoo 1"
@@ -18,12 +24,8 @@ FORMAT = "lerf-wild genzoo 1"
 
 def save_network(path: Path, network: AnimalNetwork, about: dict[str, str]) -> None:
     """Writes weights as float16, with the sizes of the network and ``about`` beside them."""
-    tensors = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in network.state_dict().items()
-    }
     about = {"format": FORMAT, "network": json.dumps(asdict(network.spec)), **about}
-    save_tensors(path, tensors, about)
+    save_weights(path, network, about)
 
 
 def load_network(
@@ -43,18 +45,8 @@ def load_network(
             f"{path}: was trained for another body ({str(about.get('body'))[:12]}); its betas mean "
             "nothing to this one. Use the body that it was trained with, or train anew."
         )
-    try:
+    with expecting(path, "the weights of an animal regressor"):
         network = AnimalNetwork(NetworkSpec(**json.loads(about["network"])))
-        network.load_state_dict({name: _floats(tensor) for name, tensor in tensors.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).split("\n")[0][:150]
-        raise ModelFileError(
-            f"{path}: not the weights of an animal regressor ({reason})."
-        ) from None
-    if any(not torch.isfinite(part).all() for part in network.state_dict().values()):
-        raise ModelFileError(f"{path}: the weights hold values that aren't finite.")
+        load_weights(network, tensors)
+    check_finite(path, network)
     return network.to(device).to(memory_format=torch.channels_last).eval(), about
-
-
-def _floats(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor

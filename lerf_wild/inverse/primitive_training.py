@@ -20,7 +20,8 @@ from lerf_wild.errors import TrainingError
 from lerf_wild.inverse.averaging import update_average
 from lerf_wild.inverse.primitive_losses import LossWeights, primitive_losses
 from lerf_wild.inverse.primitive_network import NetworkSpec, PrimitiveNetwork
-from lerf_wild.inverse.primitive_weights import load_tensors, save_tensors
+from lerf_wild.inverse.trainers import read_state, under, write_state
+from lerf_wild.inverse.weight_files import load_tensors
 from lerf_wild.render.primitive_scenes import PrimitiveScenes
 from lerf_wild.schedulers import linear_share
 
@@ -99,35 +100,18 @@ class PrimitiveTrainer:
 
     def save(self, path: Path) -> None:
         """Writes everything that is needed to go on, atomically."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
-        save_tensors(path, tensors, {"step": str(self.step), "spec": json.dumps(asdict(self.spec))})
+        write_state(path, self, {"step": str(self.step), "spec": json.dumps(asdict(self.spec))})
 
     def load(self, path: Path) -> None:
         """Reads what `save` wrote; raises ModelFileError where the file doesn't fit."""
-        tensors, metadata = load_tensors(path)
-        self.network.load_state_dict(_under("network.", tensors))
-        self.average.load_state_dict(_under("average.", tensors))
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimiser.", tensors).items():
-            index, key = name.split(".")
-            states.setdefault(int(index), {})[key] = tensor
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": states, "param_groups": groups})
-        self.step = int(metadata["step"])
+        self.step = int(read_state(path, self)["step"])
 
 
 def start_from(trainer: PrimitiveTrainer, checkpoint: Path) -> None:
     """Gives a new trainer the averaged weights of another one's checkpoint."""
-    averaged = _under("average.", load_tensors(checkpoint)[0])
+    averaged = under("average.", load_tensors(checkpoint)[0])
     trainer.network.load_state_dict(averaged)
     trainer.average.load_state_dict(averaged)
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def run(

@@ -20,6 +20,7 @@ from lerf_wild.inverse.averaging import update_average
 from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_reader import LabelledCrops, ProgramReader
 from lerf_wild.inverse.program_samples import SETTING_NAMES, Batch
+from lerf_wild.inverse.trainers import schedule
 
 SINE = len(SETTING_NAMES)
 """Place of the sine of the sun's rotation among the scaled settings."""
@@ -86,11 +87,6 @@ class ReaderTrainer:
         self.optimiser.step()
         update_average(self.average, self.model, index, self.spec.averaging)
         return {name: float(part.detach()) for name, part in parts.items()}
-
-
-def schedule(index: int, warmup: int, spent: float) -> float:
-    """Linear warm-up, then a cosine to 0."""
-    return min(1.0, (index + 1) / max(warmup, 1)) * 0.5 * (1.0 + math.cos(math.pi * min(spent, 1)))
 
 
 def train(

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from lerf_wild.errors import ModelFileError
-from lerf_wild.inverse.primitive_weights import load_tensors, save_tensors
 from lerf_wild.inverse.program_decoder import DecoderSpec
 from lerf_wild.inverse.program_matching import SIDE, TemplateBank
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_templates import Templates
+from lerf_wild.inverse.weight_files import (
+    check_finite,
+    expecting,
+    load_tensors,
+    load_weights,
+    save_tensors,
+    save_weights,
+)
 from lerf_wild.program.statements import KINDS
 
 BUNDLED = Path(__file__).parent.parent / "weights" / "raw"
@@ -29,16 +34,12 @@ def save_reader(
 
     The prototypes are for training alone and are kept, as training may go on.
     """
-    tensors = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in model.state_dict().items()
-    }
     metadata = {
         "decoder": json.dumps(asdict(model.decoder.spec)),
         "assets": json.dumps(list(assets)),
         "threshold": f"{threshold:.3f}",
     }
-    save_tensors(path, tensors, metadata)
+    save_weights(path, model, metadata)
 
 
 def load_reader(path: Path) -> tuple[ProgramReader, tuple[str, ...], float]:
@@ -48,17 +49,13 @@ def load_reader(path: Path) -> tuple[ProgramReader, tuple[str, ...], float]:
         ModelFileError: the file is missing or broken, or its tensors don't fit a reader.
     """
     tensors, metadata = load_tensors(path)
-    try:
+    with expecting(path, "the weights of a program reader"):
         spec = DecoderSpec(**json.loads(metadata["decoder"]))
         assets = tuple(json.loads(metadata["assets"]))
         model = ProgramReader(spec, len(assets))
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        load_weights(model, tensors)
         threshold = float(metadata["threshold"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).split("\n")[0][:150]
-        raise ModelFileError(f"{path}: not the weights of a program reader ({reason}).") from None
-    if any(not torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
-        raise ModelFileError(f"{path}: the weights hold values that aren't finite.")
+    check_finite(path, model)
     return model.eval(), assets, threshold
 
 

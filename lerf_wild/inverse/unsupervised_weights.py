@@ -10,9 +10,8 @@ import tyro
 from rich.console import Console
 from torch import Tensor
 
-from lerf_wild.errors import ModelFileError
 from lerf_wild.inverse.primitive_metrics import Figures, set_metrics
-from lerf_wild.inverse.primitive_weights import BUNDLED, load_tensors, save_tensors
+from lerf_wild.inverse.primitive_weights import BUNDLED
 from lerf_wild.inverse.unsupervised import (
     SHARP,
     Attention,
@@ -21,6 +20,7 @@ from lerf_wild.inverse.unsupervised import (
     draw_spheres,
     train_unsupervised,
 )
+from lerf_wild.inverse.weight_files import expecting, load_tensors, load_weights, save_weights
 from lerf_wild.render.primitive_scenes import ABSENT, SPHERE, PrimitiveScenes
 
 BUNDLED_UNSUPERVISED = BUNDLED / "unsupervised.safetensors"
@@ -55,19 +55,15 @@ def _images_alone(count: int, generator: torch.Generator) -> Tensor:
 
 def save_unsupervised(path: Path, network: Attention) -> None:
     """Writes the weights as float16."""
-    tensors = {name: tensor.half() for name, tensor in network.state_dict().items()}
-    save_tensors(path, tensors, {"setup": "unsupervised"})
+    save_weights(path, network, {"setup": "unsupervised"})
 
 
 def load_unsupervised(path: Path = BUNDLED_UNSUPERVISED) -> Attention:
     """Reads what `save_unsupervised` wrote; raises ModelFileError where it doesn't fit."""
     tensors, _ = load_tensors(path)
     network = Attention()
-    try:
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except RuntimeError as error:
-        reason = str(error).split("\n")[0][:150]
-        raise ModelFileError(f"{path}: not the unsupervised network ({reason}).") from None
+    with expecting(path, "the unsupervised network"):
+        load_weights(network, tensors)
     return network.eval()
 
 

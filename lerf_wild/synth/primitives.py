@@ -107,7 +107,7 @@ def read_shards(folder: Path) -> Iterator[tuple[Tensor, PrimitiveScenes]]:
     Raises:
         DatasetError: the index or a shard is missing or wrong.
     """
-    from lerf_wild.inverse.primitive_weights import load_tensors
+    from lerf_wild.inverse.weight_files import load_tensors
 
     index = read_json(folder / "index.json")
     if not isinstance(index, dict) or not isinstance(index.get("shards"), list):

@@ -3,12 +3,12 @@ import torch
 
 from lerf_wild.errors import ModelFileError, TrainingError
 from lerf_wild.inverse import unsupervised as air
-from lerf_wild.inverse.primitive_weights import save_tensors
 from lerf_wild.inverse.unsupervised_weights import (
     load_unsupervised,
     measure_unsupervised,
     save_unsupervised,
 )
+from lerf_wild.inverse.weight_files import save_tensors
 from lerf_wild.render.primitive_scenes import SCALE
 
 
