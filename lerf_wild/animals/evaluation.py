@@ -9,8 +9,6 @@ AP-10K's files are truths too.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,6 +23,7 @@ from lerf_wild.animals import metrics
 from lerf_wild.animals.annotations import AnnotatedAnimal
 from lerf_wild.animals.body import BodyModel
 from lerf_wild.errors import DatasetError, InputError
+from lerf_wild.storage.npz_files import read_npz
 
 SHAPES: dict[str, tuple[int | None, ...]] = {
     **{"keypoints_2d": (26, 2), "valid": (26,), "area_px2": ()},
@@ -61,7 +60,7 @@ def read_animals(path: Path | str, model: BodyModel) -> Animals:
         DatasetError: the file is missing, damaged, or its arrays have other shapes.
         InputError: its betas belong to another model than ``model``.
     """
-    arrays = _read(Path(path))
+    arrays = read_npz(Path(path), DatasetError)
     names = arrays.get("image")
     if names is None or names.ndim != 1 or names.dtype.kind != "U" or len(names) == 0:
         raise DatasetError(f"{path}: lacks `image`, the name of each animal's picture.")
@@ -173,15 +172,3 @@ def _check(
         raise DatasetError(f"{path}: {name} holds no numbers.")
     if name != "keypoints_2d" and name != "area_px2" and not np.isfinite(arrays[name]).all():
         raise DatasetError(f"{path}: {name} holds NaN or infinity.")
-
-
-def _read(path: Path) -> dict[str, NDArray]:
-    try:
-        with open(path, "rb") as handle:
-            found = np.load(handle, allow_pickle=False)  # noqa: TID251 - this module is the door.
-            return {name: found[name] for name in found.files}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
-        reason = str(error).split("\n")[0][:100]
-        raise DatasetError(f"{path}: no readable .npz ({reason}).") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{path}: a damaged .npz ({error}).") from None

@@ -8,8 +8,6 @@ that `upright` leaves it out.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from torch import Tensor
 
 from lerf_wild.animals.schema import JOINT_COUNT
 from lerf_wild.errors import InputError, ModelFileError
+from lerf_wild.storage.npz_files import read_npz
 
 MAX_BYTES = 2 << 30
 LEGACY_JOINTS = 33
@@ -108,12 +107,4 @@ def _read(path: Path) -> dict[str, NDArray]:
         raise ModelFileError(f"{path}: no such file. Give poses as .npz.")
     if path.stat().st_size > MAX_BYTES:
         raise ModelFileError(f"{path}: larger than {MAX_BYTES >> 30} GiB; that is no pose file.")
-    try:
-        with open(path, "rb") as handle:
-            found = np.load(handle, allow_pickle=False)  # noqa: TID251 - this module is the door.
-            return {name: found[name] for name in found.files}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
-        reason = str(error).split("\n")[0][:100]
-        raise ModelFileError(f"{path}: no readable .npz ({reason}).") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise ModelFileError(f"{path}: a damaged .npz ({error}).") from None
+    return read_npz(path, ModelFileError)
