@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lerf_wild.animals.body import BodyModel
 from lerf_wild.errors import ExportError, InputError, ModelFileError
-from lerf_wild.storage.atomic import write_bytes
+from lerf_wild.storage.atomic import write_bytes, writing
 
 MESH_SUFFIXES = (".obj", ".ply")
 
@@ -49,10 +49,8 @@ def write_mesh(
         raise ExportError(f"{path}: name the file with one of {', '.join(MESH_SUFFIXES)}.")
     mesh = trimesh.Trimesh(vertices_V3, faces_F3, vertex_colors=colours_V3, process=False)
     content = mesh.export(file_type=suffix[1:])
-    try:
+    with writing(path):
         write_bytes(path, content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise ExportError(f"{path}: can't be written ({error.strerror or error}).") from None
 
 
 def write_parameters(path: Path | str, animal: AnimalParameters) -> None:

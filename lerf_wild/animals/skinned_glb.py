@@ -22,7 +22,7 @@ from lerf_wild.animals.body import BodyModel
 from lerf_wild.animals.schema import JOINT_NAMES
 from lerf_wild.errors import ExportError
 from lerf_wild.render.raycast import vertex_normals
-from lerf_wild.storage.atomic import write_bytes
+from lerf_wild.storage.atomic import write_bytes, writing
 
 Floats = NDArray[np.float32]
 _COMPONENTS = {"f4": 5126, "u1": 5121, "u2": 5123, "u4": 5125}
@@ -121,10 +121,8 @@ def write_skinned_glb(
     if clips:
         document["animations"] = clips
     document |= {"bufferViews": buffer.views, "accessors": buffer.accessors}
-    try:
+    with writing(path):
         write_bytes(path, _container(document, bytes(buffer.data)))
-    except OSError as error:
-        raise ExportError(f"{path}: can't be written ({error.strerror or error}).") from None
 
 
 _ROUGH = {"baseColorFactor": [1, 1, 1, 1], "metallicFactor": 0.0, "roughnessFactor": 0.9}

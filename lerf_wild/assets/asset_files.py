@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from lerf_wild.assets.mesh import Asset
 from lerf_wild.errors import AssetError
 from lerf_wild.program.statements import KINDS
-from lerf_wild.storage.atomic import write_bytes
+from lerf_wild.storage.atomic import write_bytes, writing
 
 SUFFIX = ".safetensors"
 MAX_FILE_BYTES = 64 << 20
@@ -95,10 +95,8 @@ def write_asset(folder: Path, asset: Asset, description: Description) -> Path:
         "colours": np.ascontiguousarray(asset.colours_V3, np.uint8),
     }
     data = save(arrays, {"asset": json.dumps(content, allow_nan=False)})
-    try:
+    with writing(path, AssetError):
         write_bytes(path, data)
-    except OSError as fault:
-        raise AssetError(f"{path}: can't be written ({fault.strerror}).") from None
     return path
 
 

@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from lerf_wild.cli.progress import counting_to
+from lerf_wild.cli.progress import adding_up, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import ExportError, InputError
 
@@ -85,7 +85,7 @@ def air_infer(
     except OSError as error:
         raise ExportError(f"{error.filename}: can't be written ({error.strerror}).") from None
     for entry in entries[:20]:
-        console.print(_summary(entry), highlight=False, markup=False, soft_wrap=True)
+        say(console, _summary(entry))
     if len(entries) > 20:
         console.print(f"... and {len(entries) - 20} more images.")
     if json_file is not None:
@@ -172,16 +172,8 @@ def _infer(
     from lerf_wild.inverse.primitive_refine import RefineSpec
 
     spec = RefineSpec(starts=starts, seed=seed) if refine else None
-    done = 0
-    with counting_to(
-        console, "rendering and comparing" if refine else "looking", len(images)
-    ) as at:
-
-        def on_batch(count: int) -> None:
-            nonlocal done
-            done += count
-            at(done)
-
+    what = "rendering and comparing" if refine else "looking"
+    with adding_up(console, what, len(images)) as on_batch:
         return infer(model, images, spec, on_batch)
 
 

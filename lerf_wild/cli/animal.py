@@ -10,7 +10,8 @@ from rich.console import Console
 
 from lerf_wild.cli.progress import say
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.errors import ExportError, InputError
+from lerf_wild.errors import InputError
+from lerf_wild.storage.atomic import writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,10 +119,8 @@ def animal_convert(source: Source, target: Target, json_file: JsonFile = None) -
 
     if target.suffix != ".safetensors":
         raise InputError(f"{target}: end the name in .safetensors.")
-    try:
+    with writing(target):
         figures = convert(source, target)
-    except OSError as error:
-        raise ExportError(f"{target}: can't be written ({error.strerror or error}).") from None
     say(
         Console(),
         f"{target}: {figures['family']}, {figures['vertices']} vertices, {figures['joints']} "

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from lerf_wild.cli.progress import counting, say
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.errors import ExportError, InputError
+from lerf_wild.errors import InputError
+from lerf_wild.storage.atomic import writing
 
 if TYPE_CHECKING:
     from lerf_wild.inverse.animal_inference import Recovered, Regressor
@@ -133,10 +134,8 @@ def write_animal(
 
 
 def _written(path: Path, write: Any) -> None:
-    try:
+    with writing(path):
         write(path)
-    except OSError as error:
-        raise ExportError(f"{path}: can't be written ({error.strerror or error}).") from None
 
 
 def boxes_of(photo: "Photo", file: Path, options: Options) -> list[Any]:

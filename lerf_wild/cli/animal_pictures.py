@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lerf_wild.errors import ExportError
-from lerf_wild.storage.atomic import write_bytes
+from lerf_wild.storage.atomic import write_bytes, writing
 
 if TYPE_CHECKING:
     from lerf_wild.cli.animal import Shown
@@ -68,7 +68,5 @@ def save_pictures(path: Path, pictures: Sequence[NDArray[np.uint8]], seconds: fl
     else:
         known = ", ".join((*STILL, *MOVING))
         raise ExportError(f"{path}: end the picture's name in one of {known}.")
-    try:
+    with writing(path):
         write_bytes(path, buffer.getvalue())
-    except OSError as error:
-        raise ExportError(f"{path}: can't be written ({error.strerror or error}).") from None

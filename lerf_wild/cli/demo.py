@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from lerf_wild.cli.progress import counting_to, open_counting
+from lerf_wild.cli.progress import counting_to, open_counting, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import InputError
 from lerf_wild.storage.atomic import write_bytes
@@ -56,7 +56,7 @@ class Stages:
         self.seconds[name] = time.perf_counter() - start
         number = f"[{len(self.seconds)}/{self.total}]"
         line = f"{number} {name:9} {self.seconds[name]:7.1f} s   {said}"
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(self.console, line)
         return result
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from lerf_wild.cli.baked_views import BakedViews
 from lerf_wild.cli.measuring import Measurement, measure
-from lerf_wild.cli.progress import open_counting
+from lerf_wild.cli.progress import open_counting, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.cli.runs import Run, open_run
 from lerf_wild.language import thresholds
@@ -52,7 +52,7 @@ def evaluate(
     with open_counting(console, "measuring views") as on_start:
         result = measure(run, labels, seed, on_start, views)
     console.print(figures_table(run, result))
-    console.print(_what_is_missing(result), highlight=False, soft_wrap=True, markup=False)
+    say(console, _what_is_missing(result))
     write_report(json_file, eval_report(run, result), seed=seed)
 
 

@@ -66,3 +66,17 @@ def counting_to(console: Console, what: str, total: int | None) -> Iterator[Call
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def adding_up(console: Console, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Like `counting_to`, but what is yielded is told how many more pieces are done."""
+    done = 0
+    with counting_to(console, what, total) as at:
+
+        def add(count: int) -> None:
+            nonlocal done
+            done += count
+            at(done)
+
+        yield add

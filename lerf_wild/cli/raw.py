@@ -8,8 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from lerf_wild.cli.asset_options import Folder, opened
+from lerf_wild.cli.progress import say
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.errors import ExportError, InputError
+from lerf_wild.errors import InputError
+from lerf_wild.storage.atomic import writing
 
 BARS = {
     "parse_rate": (1.0, "at least"),
@@ -66,7 +68,7 @@ def raw_render(
         _render_blender(scene, output_path, size, samples, blend_path, find)
     else:
         _render_rays(scene, output_path, size, find)
-    console.print(f"{output_path}", highlight=False, markup=False, soft_wrap=True)
+    say(console, str(output_path))
 
 
 def raw_eval(
@@ -131,11 +133,9 @@ def _render_rays(scene: Any, path: Path, size: int, find: Any) -> None:
     from lerf_wild.storage.atomic import atomic_path
 
     picture = Image.fromarray(render_program(scene, size, size, find).picture.rgb)
-    try:
+    with writing(path):
         with atomic_path(path) as file:
             picture.save(file, format="PNG" if path.suffix.lower() == ".png" else "JPEG")
-    except OSError as error:
-        raise ExportError(f"{path}: can't be written ({error.strerror}).") from None
 
 
 def _render_blender(

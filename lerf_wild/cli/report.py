@@ -36,13 +36,11 @@ def write_report(
     if path is None:
         return
     content = {**{name: _plain(value) for name, value in figures.items()}, **surroundings(seed)}
-    try:
-        atomic.write_json(path, content)
-    except (TypeError, ValueError) as error:
-        raise ExportError(f"{path}: a figure can't be written as JSON ({error}).") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise ExportError(f"{path}: can't be written ({reason}). Is the disk full?") from None
+    with atomic.writing(path, hint=atomic.IS_FULL):
+        try:
+            atomic.write_json(path, content)
+        except (TypeError, ValueError) as error:
+            raise ExportError(f"{path}: a figure can't be written as JSON ({error}).") from None
 
 
 def surroundings(seed: int | None = None) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from lerf_wild.cli.progress import counting_to, say
+from lerf_wild.cli.progress import adding_up, say
 from lerf_wild.cli.report import JsonFile, write_report
 
 if TYPE_CHECKING:
@@ -83,14 +83,8 @@ def _generate(
     from lerf_wild.synth.genzoo import make_samples
     from lerf_wild.synth.shards import write_dataset
 
-    done, start = 0, time.perf_counter()
-    with counting_to(console, "animals", plan.units) as at:
-
-        def on_units(count: int) -> None:
-            nonlocal done
-            done += count
-            at(done)
-
+    start = time.perf_counter()
+    with adding_up(console, "animals", plan.units) as on_units:
         make = functools.partial(make_samples, job)
         paths = write_dataset(folder, make, plan, job.about, runner, workers, on_units)
     seconds = time.perf_counter() - start

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lerf_wild.cli.progress import counting
+from lerf_wild.cli.progress import counting, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import DatasetError
 
@@ -47,11 +47,9 @@ def synth_primitives(
         for _ in write_shards(output_dir, scenes, seed, chosen, shard_size):
             advance()
     seconds = time.perf_counter() - start
-    console.print(
+    say(
+        console,
         f"{output_dir}: {scenes} scenes in {total} shards, {scenes / seconds:.0f} a second.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
     figures = {"scenes": scenes, "shards": total, "setup": setup, "seconds": seconds}
     write_report(json_file, {**figures, "scenes_per_s": scenes / seconds}, seed=seed)

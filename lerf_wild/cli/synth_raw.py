@@ -6,7 +6,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from lerf_wild.cli.progress import counting_to
+from lerf_wild.cli.progress import adding_up, say
 from lerf_wild.cli.report import JsonFile, write_report
 
 
@@ -48,24 +48,16 @@ def synth_raw(
 
     job = RawJob(seed, views, assets, SceneSpec(size=size), extras)
     plan = ShardPlan(scenes, scenes_per_shard)
-    console, start, done = Console(), time.perf_counter(), 0
-    with counting_to(console, "scenes", scenes) as at:
-
-        def on_units(count: int) -> None:
-            nonlocal done
-            done += count
-            at(done)
-
+    console, start = Console(), time.perf_counter()
+    with adding_up(console, "scenes", scenes) as on_units:
         shards = write_dataset(output_dir, job, plan, job.described(), runner, workers, on_units)
     seconds = time.perf_counter() - start
     pictures = sum(1 for _ in read_dataset(output_dir))
     megabytes = sum(path.stat().st_size for path in shards) / 1e6
-    console.print(
+    say(
+        console,
         f"{output_dir}: {pictures} pictures in {len(shards)} shards, {megabytes:.1f} MB, "
         f"{pictures / seconds:.1f} pictures a second.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
     figures = {"images": pictures, "scenes": scenes, "shards": len(shards), "seconds": seconds}
     figures |= {"images_per_s": pictures / seconds, "megabytes": megabytes}

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lerf_wild.errors import ExportError
-from lerf_wild.storage.atomic import atomic_path
+from lerf_wild.storage.atomic import atomic_path, writing
 
 CODECS = {
     ".mp4": ("mp4", "libx264"),
@@ -35,14 +35,12 @@ def open_frames(path: Path, fps: float) -> Iterator[WriteFrame]:
     other path is a folder that frames are written into, frame_00000.png and so on. Raises
     ExportError for an ending that is no video format and when nothing can be written.
     """
-    try:
+    with writing(path):
         if path.suffix.lower() in CODECS:
             with atomic_path(path) as temporary, _video(path, temporary, fps) as write:
                 yield write
         else:
             yield _folder(path)
-    except OSError as error:
-        raise ExportError(f"{path}: can't be written ({error.strerror or error}).") from None
 
 
 def check_output(path: Path) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lerf_wild.errors import ExportError
 from lerf_wild.export.point_cloud import RelevancyCloud, require_finite, slugs
-from lerf_wild.storage.atomic import atomic_path
+from lerf_wild.storage.atomic import IS_FULL, atomic_path, writing
 
 _ROWS_AT_ONCE = 100_000
 
@@ -26,15 +25,12 @@ def write_cloud_csv(path: Path | str, cloud: RelevancyCloud) -> None:
     line = ",".join(
         ["%.12g"] * 3 + ["%.6g"] * 3 + ["%d"] * 3 + ["%.6f"] * len(scores) + ["%.6g", "%d"]
     )
-    try:
+    with writing(path, hint=IS_FULL):
         with atomic_path(path) as temporary, open(temporary, "w", newline="\n") as handle:
             handle.write(",".join(names) + "\n")
             for start in range(0, len(cloud), _ROWS_AT_ONCE):
                 table = _table(cloud, slice(start, start + _ROWS_AT_ONCE))
                 handle.write(((line + "\n") * len(table)) % tuple(table.ravel().tolist()))
-    except OSError as error:
-        reason = error.strerror or error
-        raise ExportError(f"{path}: can't be written ({reason}). Is the disk full?") from None
 
 
 def _table(cloud: RelevancyCloud, part: slice) -> np.ndarray:

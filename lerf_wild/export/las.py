@@ -13,7 +13,7 @@ import numpy as np
 
 from lerf_wild.errors import ExportError
 from lerf_wild.export.point_cloud import RelevancyCloud, require_finite, slugs
-from lerf_wild.storage.atomic import atomic_path
+from lerf_wild.storage.atomic import IS_FULL, atomic_path, writing
 
 NAME_BYTES = 31
 """Longest name or description of an extra dimension, one byte being kept for the end mark."""
@@ -36,13 +36,10 @@ def write_cloud_las(path: Path | str, cloud: RelevancyCloud) -> None:
             f"{path}: LAZ needs a compressor.\nRun `pip install lazrs`, or write .las instead."
         )
     las = _las_data(cloud)
-    try:
+    with writing(path, hint=IS_FULL):
         with atomic_path(path) as temporary, open(temporary, "wb+") as handle:
             las.write(handle, do_compress=compress)
             # laspy closes what it is given; atomic_path opens the file again to sync it.
-    except OSError as error:
-        reason = error.strerror or error
-        raise ExportError(f"{path}: can't be written ({reason}). Is the disk full?") from None
 
 
 def coordinate_step(positions_N3: np.ndarray) -> float:

@@ -41,13 +41,11 @@ def write_manifest(
         "files": [_file(Path(file)) for file in files],
     }
     content = content | dict(cloud.metadata) | dict(extra or {}) | content
-    try:
-        atomic.write_json(path, content)
-    except (TypeError, ValueError) as error:
-        raise ExportError(f"{path}: a value can't be written as JSON ({error}).") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise ExportError(f"{path}: can't be written ({reason}). Is the disk full?") from None
+    with atomic.writing(path, hint=atomic.IS_FULL):
+        try:
+            atomic.write_json(path, content)
+        except (TypeError, ValueError) as error:
+            raise ExportError(f"{path}: a value can't be written as JSON ({error}).") from None
 
 
 def read_manifest(path: Path | str) -> dict[str, object]:

@@ -22,7 +22,7 @@ from lerf_wild import __version__
 from lerf_wild.errors import ExportError
 from lerf_wild.export.ply_header import PlyHeader, collect_comments, comment_lines, read_header
 from lerf_wild.export.point_cloud import RelevancyCloud, coordinate_offset, require_finite, slugs
-from lerf_wild.storage.atomic import atomic_path
+from lerf_wild.storage.atomic import IS_FULL, atomic_path, writing
 
 RELEVANCY_PREFIX = "scalar_relevancy_"
 _POSITION, _NORMAL, _COLOUR = ("x", "y", "z"), ("nx", "ny", "nz"), ("red", "green", "blue")
@@ -42,13 +42,10 @@ def write_cloud(path: Path | str, cloud: RelevancyCloud) -> None:
     offset_3 = coordinate_offset(cloud.positions_N3)
     header = "\n".join(_header_lines(cloud, offset_3)) + "\n"
     rows_N = _rows(cloud, offset_3)
-    try:
+    with writing(path, hint=IS_FULL):
         with atomic_path(path) as temporary, open(temporary, "wb") as handle:
             handle.write(header.encode("ascii"))
             rows_N.tofile(handle)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ExportError(f"{path}: can't be written ({reason}). Is the disk full?") from None
 
 
 def read_cloud(path: Path | str) -> RelevancyCloud:

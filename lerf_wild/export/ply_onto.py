@@ -18,7 +18,7 @@ from lerf_wild.errors import ExportError
 from lerf_wild.export.ply import RELEVANCY_PREFIX
 from lerf_wild.export.ply_header import PlyHeader, comment_lines, read_header
 from lerf_wild.export.point_cloud import slugs
-from lerf_wild.storage.atomic import atomic_path
+from lerf_wild.storage.atomic import atomic_path, writing
 
 NEIGHBOURS = 3
 REACH_GAPS = 6.0
@@ -94,13 +94,11 @@ def write_onto(
     for index, name in enumerate(names):
         rows_M[name] = lifted_MP[:, index]
     header = "\n".join(_header(foreign, names, phrases)) + "\n"
-    try:
+    with writing(target):
         with atomic_path(target) as temporary, open(temporary, "wb") as handle:
             handle.write(header.encode("latin-1"))
             rows_M.tofile(handle)
             handle.write(foreign.rest)
-    except OSError as error:
-        raise ExportError(f"{target}: can't be written ({error.strerror or error}).") from None
     return len(rows_M)
 
 

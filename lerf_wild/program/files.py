@@ -10,7 +10,7 @@ from lerf_wild.program.parser import Parsed, parse_with_notes
 from lerf_wild.program.printer import print_program
 from lerf_wild.program.tokens import MAX_CHARACTERS
 from lerf_wild.program.types import Program
-from lerf_wild.storage.atomic import write_json, write_text
+from lerf_wild.storage.atomic import write_json, write_text, writing
 from lerf_wild.storage.json_files import read_json
 
 
@@ -42,13 +42,11 @@ def write_program(path: Path | str, program: Program) -> None:
         SceneProgramError: when the file can't be written.
     """
     path = Path(path)
-    try:
+    with writing(path, SceneProgramError):
         if path.suffix.lower() == ".json":
             write_json(path, to_json(program))
         else:
             write_text(path, print_program(program))
-    except OSError as error:
-        raise SceneProgramError(f"{path}: can't be written ({error.strerror}).") from None
 
 
 def _read_text(path: Path) -> str:

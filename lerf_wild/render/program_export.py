@@ -27,7 +27,7 @@ from lerf_wild.render.scene_program import (
     placements,
 )
 from lerf_wild.render.sky import light_of, sun_direction
-from lerf_wild.storage.atomic import atomic_path, write_bytes
+from lerf_wild.storage.atomic import atomic_path, write_bytes, writing
 from lerf_wild.synth.grounds import GROUNDS, ground_paint
 from lerf_wild.synth.terrain import PAINTED_HALF_M
 
@@ -159,7 +159,5 @@ def _usd_sun(sun, program: Program, Gf) -> None:
 
 
 def _save(path: Path, data: bytes) -> None:
-    try:
+    with writing(path):
         write_bytes(path, data)
-    except OSError as error:
-        raise ExportError(f"{path}: can't be written ({error.strerror}).") from None

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from lerf_wild.errors import AssetError, ExportError
 from lerf_wild.storage import atomic
 
 
@@ -48,3 +49,16 @@ def test_full_disk_at_sync_leaves_nothing(tmp_path, monkeypatch):
 def test_very_long_names_still_fit_the_file_system(tmp_path):
     atomic.write_text(tmp_path / ("x" * 250), "text")
     assert (tmp_path / ("x" * 250)).read_text() == "text"
+
+
+def test_what_the_disk_says_is_one_line_that_names_the_file(tmp_path):
+    target = tmp_path / "a.txt"
+    with pytest.raises(ExportError) as caught, atomic.writing(target, hint=atomic.IS_FULL):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    reason = os.strerror(errno.ENOSPC)
+    assert str(caught.value) == f"{target}: can't be written ({reason}). Is the disk full?"
+    with pytest.raises(AssetError, match=r"a\.txt: can't be written \(gone\)\.$"):
+        with atomic.writing(target, AssetError):
+            raise OSError("gone")
+    with pytest.raises(KeyError), atomic.writing(target):
+        raise KeyError("of another kind")
