@@ -41,8 +41,7 @@ def raw_reconstruct(
     """Reads photos as scene programs: what stands where, how tall, which way it faces.
 
     Each photo gets a folder with `scene.txt` (the program), `scene.json` (positions in metres,
-    headings, distances), `side_by_side.jpg` and `scene.glb`. What an earlier run has done is left
-    alone, so that a run that was stopped goes on. A photo that can't be read is told in a line.
+    headings, distances), `side_by_side.jpg` and `scene.glb`. A run that was stopped goes on.
 
     Args:
         photos: What to look at; folders with all that is below them. Without detections a photo is
@@ -73,24 +72,20 @@ def raw_reconstruct(
     _check_ranges(detection_threshold, threshold, fov_deg)
     deployment = None if camtrap_dp is None else survey.deployment(scale.camera_height_m)
     places = find_photos(list(photos), output_dir)
-    task = Task(
-        fov_deg or DEFAULT_FOV_DEG,
-        threshold,
-        refine,
-        scale.camera_height_m,
-        reference,
-        None if detections is None else read_detections(detections),
-        detection_threshold,
-    )
+    found = None if detections is None else read_detections(detections)
+    height_m, fov_deg = scale.camera_height_m, fov_deg or DEFAULT_FOV_DEG
+    task = Task(fov_deg, threshold, refine, height_m, reference, found, detection_threshold)
     reader = open_reader(weights, opened(console, library_dir))
     outcomes = _each(console, reader, places, output_dir, task)
-    _tell(console, outcomes)
     if deployment is not None and camtrap_dp is not None:
         write_observations(console, camtrap_dp, deployment, survey.zone(), outcomes)
-    _report(outcomes, output_dir, json_file)
+    _report(console, outcomes, output_dir, json_file)
 
 
-def _report(outcomes: list[Any], output_dir: Path, json_file: Path | None) -> None:
+def _report(
+    console: Console, outcomes: list[Any], output_dir: Path, json_file: Path | None
+) -> None:
+    _tell(console, outcomes)
     counts = Counter(outcome.state for outcome in outcomes)
     states = ("read", "kept", "no animal", "failed")
     figures = {state.replace(" ", "_"): counts[state] for state in states}
