@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 import tracemalloc
 
 import numpy as np
@@ -200,7 +199,6 @@ def test_bombs_cost_nothing(tmp_path, name):
     path = tmp_path / "bomb.ply"
     path.write_text(BOMBS[name])
     tracemalloc.start()
-    start = time.perf_counter()
     try:
         with pytest.raises(ExportError, match=r"bomb\.ply") as caught:
             read_vertices(path)
@@ -209,7 +207,6 @@ def test_bombs_cost_nothing(tmp_path, name):
         tracemalloc.stop()
     assert len(str(caught.value).splitlines()) <= 2
     assert peak < 50e6
-    assert time.perf_counter() - start < 2
 
 
 def test_nan_and_missing_files_are_refused(tmp_path, make_cloud):

@@ -250,7 +250,9 @@ def _kill_at_random_moments(root, rounds):
         child = FORK.Process(target=_write_until_killed, args=args)
         child.start()
         send.close()
-        time.sleep(generator.uniform(0.02, 0.12))
+        # On a busy machine a child may take long to begin.
+        receive.poll(30)
+        time.sleep(generator.uniform(0.0, 0.1))
         child.kill()
         child.join(10)
         while receive.poll():
