@@ -110,7 +110,7 @@ def look(network: AnimalNetwork, photo: Photo, crops: Crops) -> AnimalOutputs:
     """
     shown = cut_crops(photo.square_3DD[None], crops, network.spec.input_px)
     outputs = network(shown.contiguous(memory_format=torch.channels_last))
-    if not all(torch.isfinite(part).all() for part in outputs):
+    if not all(torch.isfinite(part).all() for part in outputs if part is not None):
         raise ModelFileError("The network's answer isn't finite; its weights are of no use.")
     return outputs
 
