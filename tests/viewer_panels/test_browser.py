@@ -22,6 +22,8 @@ FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader
 
 pytestmark = [
     pytest.mark.browser,
+    # Software WebGL on a fifth of a core takes minutes to show where "Go there" went.
+    pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed"),
     pytest.mark.timeout(600),
 ]
