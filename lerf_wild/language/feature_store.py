@@ -229,11 +229,12 @@ class FeatureStore:
 
 
 class _Rate(ProgressColumn):
-    """Images per second."""
+    """Images per second since the start: rich's own speed is unknown until it sampled twice."""
 
     def render(self, task: Task) -> str:
         """Returns the column's text."""
-        return f"{task.speed:.1f} images/s" if task.speed else ""
+        seconds = task.finished_time or task.elapsed
+        return f"{task.completed / seconds:.1f} images/s" if task.completed and seconds else ""
 
 
 def _track(missing: Sequence[int], show: bool) -> Iterator[int]:
