@@ -105,6 +105,9 @@ class LerfWildDataManagerConfig(VanillaDataManagerConfig):
     """Target class to instantiate."""
     feature_cache: Optional[Path] = None  # noqa: UP045
     """Folder of the feature cache; the user's cache folder (or LERF_WILD_CACHE) when left out."""
+    rare_share: float = 0.25
+    """Share of the training rays that are drawn evenly over kinds of appearance rather than over
+    pixels, so that the language field meets small things."""
 
 
 @dataclass

@@ -68,7 +68,12 @@ class LerfWildDataManager(VanillaDataManager[InputDataset]):
         """Random training rays; all randomness is that of torch's default generator."""
         self.train_count += 1
         count = self.train_pixel_sampler.num_rays_per_batch
-        indices, batch = _draw(self.train_bank, self.train_dataset.cameras, count)
+        rare = round(self.config.rare_share * count) if self.targets is not None else 0
+        indices, batch = _draw(self.train_bank, self.train_dataset.cameras, count - rare)
+        if rare > 0:
+            drawn = self.train_bank.at(self.train_bank.rows_of(*self.targets.draw_rare(rare)))
+            indices = torch.cat([indices, drawn[0]])
+            batch = {"image": torch.cat([batch["image"], drawn[1]]), "indices": indices}
         rays = self.train_ray_generator(indices.to(self.device))
         if self.targets is not None:
             self._add_targets(rays, batch, indices)

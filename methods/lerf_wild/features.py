@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lerf_wild.language.feature_store import FeatureEntry, FeatureStore
 from lerf_wild.language.lookup import PyramidBank, lookup_many
+from lerf_wild.language.rare_tiles import RareTiles
 from lerf_wild.storage.cache import FeatureCache, default_cache_root
 
 if TYPE_CHECKING:
@@ -81,9 +82,16 @@ class LanguageTargets:
         self.patches = PatchBank([entry.patches for entry in entries])
         self._entries = entries
         self._bank = PyramidBank(entries) if _tile_bytes(entries) <= max_bytes else None
+        self._rare = RareTiles(entries)
         self._camera_sizes_I2 = camera_sizes_I2.float()
         layouts = [(entry.layout.width, entry.layout.height) for entry in entries]
         self._image_sizes_I2 = torch.tensor(layouts, dtype=torch.float32)
+
+    def draw_rare(self, count: int) -> tuple[Int[Tensor, "r"], Float[Tensor, "r 2"]]:
+        """Images and places (x, y in pixels of the camera) of what fills little of the pictures."""
+        image_R, pixel_R2 = self._rare.draw(count)
+        share_R2 = pixel_R2 / self._image_sizes_I2[image_R]
+        return image_R, share_R2 * self._camera_sizes_I2[image_R]
 
     def lookup(
         self, indices_R3: Int[Tensor, "r 3"], level_position_R: Float[Tensor, "r"]

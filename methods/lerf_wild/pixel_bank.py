@@ -40,6 +40,27 @@ class PixelBank:
         rows = torch.randint(count, (num_rays,), generator=generator)
         if self.allowed is not None:
             rows = self.allowed[rows]
+        return self.at(rows)
+
+    def rows_of(self, image_R: Int[Tensor, "r"], xy_R2: Float[Tensor, "r 2"]) -> Int[Tensor, "r"]:
+        """Rows of the pixels at places (x, y in pixels).
+
+        Places outside go to the border, those that a mask takes to the next pixel that none takes.
+        """
+        ends_I = torch.cat([self.starts_I[1:], self.starts_I.new_tensor([len(self.pixels_PC)])])
+        width_R = self.widths_I[image_R]
+        height_R = (ends_I - self.starts_I)[image_R] // width_R
+        column_R, row_R = xy_R2.long().clamp(min=0).unbind(-1)
+        inside_R = row_R.minimum(height_R - 1) * width_R + column_R.minimum(width_R - 1)
+        rows_R = self.starts_I[image_R] + inside_R
+        if self.allowed is None:
+            return rows_R
+        return self.allowed[
+            torch.searchsorted(self.allowed, rows_R).clamp(max=len(self.allowed) - 1)
+        ]
+
+    def at(self, rows: Int[Tensor, "r"]) -> tuple[Int[Tensor, "r 3"], Float[Tensor, "r c"]]:
+        """Returns (image, row, column) of pixels and their colours in [0, 1]."""
         image = torch.searchsorted(self.starts_I, rows, right=True) - 1
         inside = rows - self.starts_I[image]
         width = self.widths_I[image]
