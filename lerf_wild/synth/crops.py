@@ -22,6 +22,8 @@ from lerf_wild.synth.terrain import FIRST_INSTANCE_ID, STUFF, WATER_ID
 CROP_PX = 96
 TILE_RATIO = (0.05, 0.6)
 """Tile side over image height: the pyramid's range, and a little beyond it."""
+FITTING = (0.6, 2.5)
+"""Side of a tile that fits an object, over the square root of the pixels that show it."""
 GRID = 24
 """Cells along a crop's side on which cover is counted."""
 THING_COVER = (0.2, 0.65)
@@ -56,7 +58,8 @@ def draw_tiles(
     view: LabelledView, count: int, rng: np.random.Generator, near_objects: float = 0.75
 ) -> NDArray[np.float32]:
     """Squares (left, top, side) in pixels, inside the picture; most of them on objects, at all
-    scales."""
+    scales. Half of those on objects are about as large as what is seen of the object: of small
+    things, squares of any size would hardly ever show enough."""
     height, width = view.instances.shape
     low, high = np.log(TILE_RATIO[0]), np.log(TILE_RATIO[1])
     side = np.maximum(height * np.exp(rng.uniform(low, high, count)), 6.0)
@@ -65,6 +68,9 @@ def draw_tiles(
     ids = ids[(ids >= FIRST_INSTANCE_ID) | (ids == 1)]
     for i in np.flatnonzero(rng.random(count) < near_objects) if len(ids) else ():
         rows, columns = np.nonzero(view.instances == rng.choice(ids))
+        if rng.random() < 0.5:
+            fitting = np.sqrt(len(rows)) * np.exp(rng.uniform(*np.log(FITTING)))
+            side[i] = np.clip(fitting, *np.maximum(height * np.array(TILE_RATIO), 6.0))
         pick = rng.integers(len(rows))
         centre[i] = (columns[pick], rows[pick]) + rng.normal(0.0, 0.15 * side[i], 2)
     corner = np.clip(centre - side[:, None] / 2, 0.0, np.array([width, height]) - side[:, None])
