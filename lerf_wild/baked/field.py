@@ -185,9 +185,7 @@ class Answerer:
             nearest = int(np.abs(np.log(self.baked.sizes_S / max(size, 1e-9))).argmin())
             return np.full(len(margins_SPV[0]), nearest)
         looked_at = slice(None) if rows_R is None else rows_R
-        peaks_SP = np.stack(
-            list(self._pool.map(lambda one: one[:, looked_at].max(axis=1), margins_SPV))
-        )
+        peaks_SP = np.stack(list(self._pool.map(lambda one: top(one[:, looked_at]), margins_SPV)))
         return peaks_SP.argmax(axis=0)
 
 
@@ -197,6 +195,21 @@ def top_mean(values_V: Float[np.ndarray, "V"], share: float = TOP_SHARE) -> floa
     if count == 1:
         return float(values_V.max())
     return float(np.partition(values_V, len(values_V) - count)[-count:].mean())
+
+
+def top(values_PV: Float[np.ndarray, "P V"], share: float = TOP_SHARE) -> Float[np.ndarray, "P"]:
+    """Returns about `top_mean` of each row: the mean of the peaks of interleaved parts.
+
+    Halves are laid on each other until as many columns are left as `top_mean` takes values; that is
+    twenty times faster than sorting, and neighbouring voxels, of one object, stay apart to the end.
+    """
+    count = max(1, round(share * values_PV.shape[1]))
+    while values_PV.shape[1] >= 2 * count:
+        half = values_PV.shape[1] // 2
+        folded_PV = np.maximum(values_PV[:, :half], values_PV[:, half : 2 * half])
+        np.maximum(folded_PV[:, 0], values_PV[:, -1], out=folded_PV[:, 0])
+        values_PV = folded_PV
+    return values_PV.mean(axis=1)
 
 
 def _margins(texts_PK: np.ndarray, features_KV: np.ndarray, hardest_V: np.ndarray) -> np.ndarray:

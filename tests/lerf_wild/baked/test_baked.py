@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lerf_wild.baked.field import Answerer, BakedField, top_mean
+from lerf_wild.baked.field import TOP_SHARE, Answerer, BakedField, top, top_mean
 from lerf_wild.baked.files import read_baked, write_baked
 from lerf_wild.baked.scene import BakedScene, open_baked
 from lerf_wild.errors import ExportError, ModelFileError, QueryError
@@ -174,6 +174,25 @@ def test_the_top_share_is_a_mean():
     values = np.arange(10_000, dtype=np.float32)
     assert top_mean(values) == pytest.approx(9998.5)
     assert top_mean(values[:10]) == 9
+
+
+@pytest.mark.parametrize("count", [1, 7, 5_000, 33_333, 65_536])
+def test_fast_peaks_are_close_to_the_sorted_ones(count):
+    values = np.random.default_rng(count).random((6, count)).astype(np.float32) ** 8
+    found, exact = top(values), [top_mean(row) for row in values]
+    if count * TOP_SHARE < 1.5:
+        np.testing.assert_array_equal(found, values.max(axis=1))
+    else:
+        np.testing.assert_allclose(found, exact, rtol=0.01)
+
+
+def test_neighbours_all_count_in_fast_peaks():
+    values = np.zeros((1, 65_536), np.float32)
+    values[0, 40_000:40_013] = 1.0
+    assert top_mean(values[0]) == 1.0
+    assert top(values)[0] > 0.6
+    values[0, 40_001:40_013] = 0.0
+    assert top(values)[0] < 0.1
 
 
 def test_asking_imports_neither_torch_nor_nerfstudio(tmp_path):
