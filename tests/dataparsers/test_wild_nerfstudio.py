@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
+import stand_in
 import torch
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 
 from lerf_wild.dataparsers.wild_nerfstudio import WildNerfstudioDataParserConfig
 from lerf_wild.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "methods" / "lerf_wild"))
-import stand_in
 
 
 @pytest.fixture()

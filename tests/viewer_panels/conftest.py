@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
-import sys
 from pathlib import Path
 from threading import Lock
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
+from third_parties import NERFSTUDIO_VIEWER, let_pass
 from waiting import wait_until
-
-_FOLDER = Path(__file__).parents[1] / "methods" / "lerf_wild"
-_SPEC = importlib.util.spec_from_file_location("method_fixtures", _FOLDER / "conftest.py")
-_FIXTURES = importlib.util.module_from_spec(_SPEC)
-sys.modules["method_fixtures"] = _FIXTURES
-_SPEC.loader.exec_module(_FIXTURES)
-
-session_patch = _FIXTURES.session_patch
-stand_in_encoders = _FIXTURES.stand_in_encoders
-scene = _FIXTURES.scene
-settled = _FIXTURES.settled
-
-
-OF_THE_VIEWER = ("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+from wall_run import scene, session_patch, settled, stand_in_encoders
 
 
 def pytest_collection_modifyitems(items):
-    """Warnings of nerfstudio and torchmetrics on current torch are no failures of ours."""
-    from lerf_wild.methods.lerf_wild.pipeline import NOISE
-
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            # nerfstudio's viewer reads every attribute of every module, deprecated ones too.
-            for rule in (*(f"ignore:{message}" for message in NOISE), *OF_THE_VIEWER):
-                item.add_marker(pytest.mark.filterwarnings(rule))
+    let_pass(items, Path(__file__).parent, *NERFSTUDIO_VIEWER)
 
 
 def free_port() -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from coarse_encoder import CoarseEncoder
 from safetensors.numpy import load_file, save_file
 
 from lerf_wild.assets.asset_files import Description, checked_name, mesh_key, read_asset
@@ -20,10 +19,6 @@ from lerf_wild.assets.template_index import build_index
 from lerf_wild.assets.templates import TemplateSpec, render_template, render_templates
 from lerf_wild.errors import AssetError
 from lerf_wild.render.raycast import depth_and_instances
-
-_SPEC = importlib.util.spec_from_file_location("stand_in", Path(__file__).with_name("stand_in.py"))
-stand_in = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(stand_in)
 
 FEW = TemplateSpec(yaws=8, samples=1)
 NAMES = ("grey_rock", "red_rock", "cactus")
@@ -158,7 +153,7 @@ def orange_columns(picture: np.ndarray) -> int:
 
 
 def test_an_index_renders_what_is_new_alone(few, tmp_path):
-    encoder, seen = stand_in.CoarseEncoder(), []
+    encoder, seen = CoarseEncoder(), []
 
     def note(entry, is_new):
         seen.append((entry.name, is_new))
@@ -178,7 +173,7 @@ def test_an_index_renders_what_is_new_alone(few, tmp_path):
 
 
 def test_a_new_asset_is_found_at_once(few):
-    encoder = stand_in.CoarseEncoder()
+    encoder = CoarseEncoder()
     grown = open_library(starters=False).add(odd_rock(), DESCRIPTION)
     joined = replace(few, entries={**few.entries, **grown.entries})
     index = build_index(joined, encoder, FEW)
@@ -197,7 +192,7 @@ def test_a_new_asset_is_found_at_once(few):
 
 def test_an_empty_library_can_not_be_indexed():
     with pytest.raises(AssetError, match="empty"):
-        build_index(open_library(starters=False), stand_in.CoarseEncoder())
+        build_index(open_library(starters=False), CoarseEncoder())
 
 
 def test_the_bundled_templates_fit_the_recipes_and_the_bundled_encoder():

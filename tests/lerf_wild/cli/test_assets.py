@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from coarse_encoder import CoarseEncoder
 from PIL import Image
 
 from lerf_wild.assets.growing import SOURCES, grow_own
@@ -19,11 +19,6 @@ from lerf_wild.assets.templates import TemplateSpec, render_template
 from lerf_wild.cli import main
 from lerf_wild.errors import AssetError
 
-STAND_IN = Path(__file__).parents[1] / "assets" / "stand_in.py"
-_SPEC = importlib.util.spec_from_file_location("stand_in", STAND_IN)
-stand_in = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(stand_in)
-
 
 @pytest.fixture(autouse=True)
 def own_library(tmp_path, monkeypatch):
@@ -32,7 +27,7 @@ def own_library(tmp_path, monkeypatch):
     monkeypatch.setenv("LERF_WILD_INFINIGEN", str(tmp_path / "infinigen"))
 
     def resolve(name, *_):
-        return stand_in.CoarseEncoder()
+        return CoarseEncoder()
 
     monkeypatch.setattr("lerf_wild.language.registry.resolve_encoder", resolve)
     for module in ("assets", "assets_grow"):

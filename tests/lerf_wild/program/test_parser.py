@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
+import hostile
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,10 +20,6 @@ from lerf_wild.program.sampling import sample_program
 from lerf_wild.program.statements import STATEMENTS
 from lerf_wild.program.tokens import MAX_TOKENS
 from lerf_wild.program.types import Embedding, Program, SceneObject, Settings
-
-_SPEC = importlib.util.spec_from_file_location("hostile", Path(__file__).with_name("hostile.py"))
-hostile = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(hostile)
 
 PAGE = """\
 set_sun_intensity(0.981)  set_sun_elevation(0.691)  set_sun_size(0.811)  set_camera(88.130)

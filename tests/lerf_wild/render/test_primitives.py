@@ -1,8 +1,7 @@
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
+import primitive_oracle as oracle
 import pytest
 import torch
 
@@ -22,9 +21,6 @@ from lerf_wild.render.primitive_scenes import (
     sort_by_x,
 )
 from lerf_wild.render.primitives import pixel_centres, render_orthographic
-
-sys.path.insert(0, str(Path(__file__).parent))
-import primitive_oracle as oracle
 
 PIXEL = 3.2 / 63
 

@@ -1,101 +1,20 @@
-"""A tiny run, trained once through nerfstudio's trainer, for all tests of this folder."""
+"""The tiny run of lerf-wild."""
 
 from __future__ import annotations
 
-import copy
-import sys
 from pathlib import Path
 
-import pytest
-import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-import stand_in
-
-torch.set_num_threads(1)
-
-STEPS = 6
+from third_parties import let_pass
+from wall_run import (
+    make_config,
+    run_training,
+    scene,
+    session_patch,
+    settled,
+    stand_in_encoders,
+    trained,
+)
 
 
 def pytest_collection_modifyitems(items):
-    """Third parties' warnings on current torch are no failures of ours."""
-    from lerf_wild.methods.lerf_wild.pipeline import NOISE
-
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for message in NOISE:
-                item.add_marker(pytest.mark.filterwarnings(f"ignore:{message}"))
-
-
-@pytest.fixture(scope="session")
-def session_patch():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
-
-
-@pytest.fixture(scope="session", autouse=True)
-def stand_in_encoders(session_patch, tmp_path_factory):
-    """Every run of this folder uses the colour encoder and its own cache."""
-    session_patch.setenv("LERF_WILD_CACHE", str(tmp_path_factory.mktemp("cache")))
-    session_patch.delenv("LERF_WILD_PHRASES", raising=False)
-    stand_in.use_stand_ins(session_patch)
-
-
-@pytest.fixture(scope="session")
-def scene(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wall")
-    stand_in.write_scene(folder)
-    return folder
-
-
-def tiny_config(scene: Path, output: Path, steps: int = STEPS):
-    from lerf_wild.methods.lerf_wild.config import lerf_wild_tiny
-
-    config = copy.deepcopy(lerf_wild_tiny.config)
-    config.pipeline.datamanager.data = scene
-    config.output_dir = output
-    config.timestamp = "run"
-    config.vis = "tensorboard"
-    config.max_num_iterations = steps
-    config.machine.device_type = "cpu"
-    config.logging.local_writer.enable = False
-    config.logging.profiler = "none"
-    config.pipeline.datamanager.train_num_rays_per_batch = 128
-    config.pipeline.datamanager.eval_num_rays_per_batch = 64
-    return config
-
-
-def train(config):
-    """Runs nerfstudio's training script in this process and returns the trainer."""
-    from nerfstudio.scripts.train import _set_random_seed
-
-    _set_random_seed(config.machine.seed)
-    config.save_config()
-    trainer = config.setup(local_rank=0, world_size=1)
-    trainer.setup()
-    trainer.train()
-    return trainer
-
-
-@pytest.fixture(scope="session")
-def trained(scene, tmp_path_factory):
-    """The trainer after a few steps on the wall."""
-    return train(tiny_config(scene, tmp_path_factory.mktemp("outputs")))
-
-
-@pytest.fixture(scope="session")
-def settled(scene, tmp_path_factory):
-    """The trainer after enough steps to tell the wall's colours apart."""
-    config = tiny_config(scene, tmp_path_factory.mktemp("settled"), steps=250)
-    config.pipeline.datamanager.train_num_rays_per_batch = 256
-    return train(config)
-
-
-@pytest.fixture()
-def make_config(tmp_path):
-    return lambda scene, steps=STEPS: tiny_config(scene, tmp_path / "outputs", steps)
-
-
-@pytest.fixture()
-def run_training():
-    return train
+    let_pass(items, Path(__file__).parent)

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import sys
 from pathlib import Path
 
+import plain_splats
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-import plain_splats
-
-_FOLDER = Path(__file__).parents[1] / "lerf_wild"
-_SPEC = importlib.util.spec_from_file_location("splat_fixtures", _FOLDER / "conftest.py")
-_FIXTURES = importlib.util.module_from_spec(_SPEC)
-sys.modules["splat_fixtures"] = _FIXTURES
-_SPEC.loader.exec_module(_FIXTURES)
-
-session_patch = _FIXTURES.session_patch
-stand_in_encoders = _FIXTURES.stand_in_encoders
-scene = _FIXTURES.scene
+from third_parties import let_pass
+from wall_run import scene, session_patch, stand_in_encoders
 
 
 def pytest_collection_modifyitems(items):
-    """Third parties' warnings on current torch are no failures of ours."""
-    from lerf_wild.methods.lerf_wild.pipeline import NOISE
-
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for message in NOISE:
-                item.add_marker(pytest.mark.filterwarnings(f"ignore:{message}"))
+    let_pass(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")

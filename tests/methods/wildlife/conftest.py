@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-_FOLDER = Path(__file__).parents[1] / "lerf_wild"
-_SPEC = importlib.util.spec_from_file_location("wildlife_fixtures", _FOLDER / "conftest.py")
-_FIXTURES = importlib.util.module_from_spec(_SPEC)
-sys.modules["wildlife_fixtures"] = _FIXTURES
-_SPEC.loader.exec_module(_FIXTURES)
-
-session_patch = _FIXTURES.session_patch
-stand_in_encoders = _FIXTURES.stand_in_encoders
-scene = _FIXTURES.scene
-trained = _FIXTURES.trained
+from third_parties import let_pass
+from wall_run import scene, session_patch, stand_in_encoders, trained
 
 
 def pytest_collection_modifyitems(items):
-    """Third parties' warnings on current torch are no failures of ours."""
-    from lerf_wild.methods.lerf_wild.pipeline import NOISE
-
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for message in NOISE:
-                item.add_marker(pytest.mark.filterwarnings(f"ignore:{message}"))
+    let_pass(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")
