@@ -39,6 +39,12 @@ class PyramidSpec:
         low, high = self.tile_range
         return low + (high - low) * level_position
 
+    def level_position(self, share: float | Tensor) -> float | Tensor:
+        """Returns the position 0-1 of the tile side that lies a share of the way from the smallest
+        to the largest on a logarithmic scale."""
+        low, high = self.tile_range
+        return low * ((high / low) ** share - 1) / max(high - low, 1e-9)
+
 
 DEFAULT_SPEC = PyramidSpec()
 

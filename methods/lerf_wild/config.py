@@ -217,7 +217,7 @@ def _lite_config() -> LerfWildTrainerConfig:
     return config
 
 
-TINY_STEPS = 9000
+TINY_STEPS = 10_000
 """Steps of the laptop size: after these its colours hardly gain, in about ten minutes."""
 
 
@@ -268,8 +268,8 @@ def _tiny_config() -> LerfWildTrainerConfig:
     config.pipeline.datamanager.dataparser.train_split_fraction = 0.9
     adam = partial(_adam, max_steps=TINY_STEPS, config=FusedAdamOptimizerConfig)
     config.optimizers = {
-        "proposal_networks": adam(1e-4, lr=3e-2),
-        "fields": adam(1e-4, lr=3e-2),
+        "proposal_networks": adam(5e-4, lr=3e-2),
+        "fields": adam(5e-4, lr=3e-2),
         "camera_opt": adam(1e-4, lr=1e-3),
         "language": adam(1e-3),
     }

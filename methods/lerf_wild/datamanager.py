@@ -89,7 +89,9 @@ class LerfWildDataManager(VanillaDataManager[InputDataset]):
         return self.eval_ray_generator(indices.to(self.device)), batch
 
     def _add_targets(self, rays: RayBundle, batch: dict[str, Tensor], indices: Tensor) -> None:
-        level_position = torch.rand(len(indices))
+        # Even in the logarithm, as queries try sizes. LERF draws sides evenly: nine in ten of its
+        # tiles are then more than twice as large as the smallest, and small things are hardly seen.
+        level_position = self.targets.spec.level_position(torch.rand(len(indices)))
         found = self.targets.lookup(indices, level_position)
         batch["clip"] = found.clip_RD.to(self.device)
         batch["clip_valid"] = found.clip_valid_R.to(self.device)

@@ -50,7 +50,8 @@ class LerfWildSplatDataManager(FullImageDatamanager[InputDataset]):
 
     def _add_targets(self, camera: Cameras, batch: dict[str, Tensor], image: int) -> None:
         count = self.config.language_rays
-        places_R2, level = torch.rand(count, 2), torch.rand(1)
+        places_R2 = torch.rand(count, 2)
+        level = self.targets.spec.level_position(torch.rand(1))
         taken = self.taken_cameras[image : image + 1]
         size_2 = torch.cat([taken.width[0], taken.height[0]]).float()
         bent_R2 = bent_places(places_R2, camera.to("cpu"), taken)

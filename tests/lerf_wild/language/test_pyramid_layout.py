@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -69,3 +71,11 @@ def test_a_256_pixel_image_has_749_tiles():
 
 def test_ratio_works_on_tensors():
     torch.testing.assert_close(tile_ratio(torch.tensor([0.0, 1.0])), torch.tensor([0.05, 0.5]))
+
+
+def test_log_even_positions_give_log_even_sides():
+    spec = PyramidSpec()
+    sides = spec.tile_ratio(spec.level_position(torch.linspace(0, 1, 11)))
+    expected = torch.logspace(math.log10(0.05), math.log10(0.5), 11)
+    torch.testing.assert_close(sides, expected)
+    assert PyramidSpec(tile_range=(0.2, 0.2)).level_position(0.7) == 0.0
