@@ -19,7 +19,7 @@ from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.animals.metrics import interval
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.inverse.animal_bodies import joint_body
-from lerf_wild.inverse.animal_evaluation import per_animal
+from lerf_wild.inverse.animal_evaluation import PCKS, per_animal
 from lerf_wild.inverse.animal_network import AnimalNetwork
 from lerf_wild.inverse.animal_samples import AnimalSamples, load_samples
 from lerf_wild.inverse.animal_weights import BUNDLED, load_network
@@ -54,11 +54,11 @@ def main(
         found, nothing = (_figures(net, samples, narrow_crop) for net in (network, None))
     figures = {"pictures": len(samples), **found, **{f"mean_{k}": v for k, v in nothing.items()}}
     figures["ratio"] = min(nothing[name] / found[name] for name in ERRORS)
-    print(f"{'figure':10}{'network':>10}{'95 %':>20}{'mean pose':>12}{'bar':>8}{'on Animal3D':>14}")
-    for name in ("pck_05", "pck_01", *ERRORS):
+    print(f"{'figure':12}{'network':>10}{'95 %':>20}{'mean pose':>12}{'bar':>8}{'on Animal3D':>14}")
+    for name in (*PCKS, *ERRORS):
         low, high = found[f"{name}_low"], found[f"{name}_high"]
         print(
-            f"{name:10}{found[name]:10.4g}{f'{low:.4g} - {high:.4g}':>20}{nothing[name]:12.4g}"
+            f"{name:12}{found[name]:10.4g}{f'{low:.4g} - {high:.4g}':>20}{nothing[name]:12.4g}"
             f"{BARS.get(name, ''):>8}{ON_ANIMAL3D.get(name, ''):>14}"
         )
     write_report(json_file, figures)
@@ -69,7 +69,7 @@ def _figures(
 ) -> dict[str, float]:
     rows, figures = per_animal(network, samples, narrow_crop), {}
     counted = rows["counted_right"]
-    for name in ("pck_05", "pck_01", *ERRORS):
+    for name in (*PCKS, *ERRORS):
         is_share = name.startswith("pck")
         values = rows[f"{name}_right"] if is_share else rows[name]
         found = interval(values, counted if is_share else None)

@@ -12,6 +12,8 @@ from torch import Tensor
 from lerf_wild.animals.body import BodyModel, PosedBody
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.animals.metrics import (
+    NOSE,
+    TAIL_BASE,
     head_tail_px,
     keypoints_right,
     procrustes_error,
@@ -22,6 +24,7 @@ from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
 from lerf_wild.inverse.animal_samples import AnimalBatch, AnimalSamples, plain_batch
 
 BATCH = 64
+PCKS = ("pck_05", "pck_01", "pck_length")
 
 
 def measure(
@@ -33,12 +36,14 @@ def measure(
     """Means over the samples; without a network those of the mean pose and shape.
 
     Returns:
-        ``pck_05`` (0-1), ``pck_01``, ``s_mpjpe``, ``pa_mpjpe`` and, with ``vertices``, ``s_v2v``,
-        ``pa_v2v``.
+        ``pck_05`` (0-1), ``pck_01``, ``pck_length``, ``s_mpjpe``, ``pa_mpjpe`` and, with
+        ``vertices``, ``s_v2v``, ``pa_v2v``. The first two measure by the distance from nose to tail
+        base in the picture, which is next to nothing for an animal that looks at the camera;
+        ``pck_length`` counts keypoints within half of that distance as it is from the side.
     """
     rows = per_animal(network, samples, narrow_crop, vertices)
     figures = {name: float(v.nanmean()) for name, v in rows.items() if "right" not in name}
-    for name in ("pck_05", "pck_01"):
+    for name in PCKS:
         figures[name] = float(rows[f"{name}_right"].sum() / rows["counted_right"].sum())
     return figures
 
@@ -90,6 +95,16 @@ def in_picture(outputs: AnimalOutputs, batch: AnimalBatch, model: BodyModel) -> 
     return model.pose(outputs.betas_BK, outputs.rotations_BJ33, root - pivot)
 
 
+def side_on_px(batch: AnimalBatch, keypoints_BP3: Tensor) -> Tensor:
+    """Distance (B,) from nose to tail base in the crops if the animals stood side-on to the camera
+    where they are."""
+    length_B = (keypoints_BP3[:, NOSE] - keypoints_BP3[:, TAIL_BASE]).norm(dim=-1)
+    middle_B13 = keypoints_BP3.mean(dim=1, keepdim=True)
+    across_B13 = length_B[:, None, None] * batch.turns_B33[:, :1]
+    ends_B22 = batch.project(middle_B13 + across_B13 * torch.tensor([-0.5, 0.5])[:, None])
+    return (ends_B22[:, 1] - ends_B22[:, 0]).norm(dim=-1)
+
+
 def _errors(
     outputs: AnimalOutputs,
     batch: AnimalBatch,
@@ -110,8 +125,8 @@ def _errors(
         rows["pa_v2v"] = procrustes_error(found.vertices, true.vertices)
     spots, shown = batch.project(found.keypoints), batch.project(true.keypoints)
     valid = samples.keypoints_NP3[..., 2] > 0
-    length = head_tail_px(shown)
-    for name, share in (("pck_05", 0.5), ("pck_01", 0.1)):
+    seen, whole = head_tail_px(shown), side_on_px(batch, true.keypoints)
+    for name, length, share in zip(PCKS, (seen, seen, whole), (0.5, 0.1, 0.5), strict=True):
         right, counted = keypoints_right(spots, shown, length, share, valid)
         rows[f"{name}_right"] = right.double()
     rows["counted_right"] = counted.double()

@@ -14,6 +14,7 @@ import roma
 import torch
 
 from lerf_wild.animals.bundled import load_quadruped
+from lerf_wild.animals.metrics import NOSE, head_tail_px
 from lerf_wild.errors import DatasetError, EncoderError, ModelFileError, TrainingError
 from lerf_wild.inverse import animal_training
 from lerf_wild.inverse.animal_augmentation import drawn_crops, training_batch
@@ -26,7 +27,7 @@ from lerf_wild.inverse.animal_crops import (
     from_crop,
     to_crop,
 )
-from lerf_wild.inverse.animal_evaluation import measure
+from lerf_wild.inverse.animal_evaluation import measure, side_on_px
 from lerf_wild.inverse.animal_losses import MAP_SPREAD, animal_losses, map_loss
 from lerf_wild.inverse.animal_network import (
     AnimalNetwork,
@@ -197,6 +198,20 @@ def test_figures_of_truth_are_perfect_and_the_mean_is_not():
     assert figures["pck_05"] == 1.0 and figures["pa_v2v"] < 0.5 and figures["s_mpjpe"] < 0.5
     nothing = measure(None, found)
     assert nothing["s_mpjpe"] > 100 and nothing["pck_05"] < 0.9
+    assert figures["pck_length"] == 1.0 and nothing["pck_05"] < nothing["pck_length"] < 1.0
+
+
+def test_the_length_side_on_is_what_a_turned_animal_would_show():
+    batch = plain_batch(samples(), body(), 64)
+    middle = batch.joints_BJ3[:, :1] + torch.zeros(1, 26, 1)
+    nose, tail = middle.clone(), middle.clone()
+    across, away = batch.turns_B33[:, 0], batch.turns_B33[:, 2]
+    nose[:, NOSE] += 0.4 * across
+    tail[:, NOSE] += 0.4 * away
+    shown = head_tail_px(batch.project(nose))
+    assert torch.allclose(side_on_px(batch, nose), shown, rtol=0.03)
+    assert torch.allclose(side_on_px(batch, tail), shown, rtol=0.03)
+    assert (head_tail_px(batch.project(tail)) < 0.3 * shown).all()
 
 
 def test_training_lowers_the_loss_and_goes_on_where_it_was(tmp_path):
