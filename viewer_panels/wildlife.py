@@ -8,10 +8,11 @@ anew when it has changed, so that the panel, the command line and Python may edi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
@@ -22,14 +23,32 @@ from lerf_wild.live.verdicts import plain
 from lerf_wild.viewer_panels.guards import trouble_text
 from lerf_wild.viewer_panels.wildlife_widgets import WildlifeActions, WildlifeWidgets
 from lerf_wild.viewer_panels.workers import Jobs
-from lerf_wild.wildlife.choosing import choose
+from lerf_wild.wildlife.choosing import Choice, choose
 from lerf_wild.wildlife.items import Item, Provenance
-from lerf_wild.wildlife.population import Population, redone, undone, with_change, without
+from lerf_wild.wildlife.population import (
+    Population,
+    redone,
+    undone,
+    with_change,
+    with_swap,
+    without,
+)
 from lerf_wild.wildlife.population_files import edit_population, read_population
-from lerf_wild.wildlife.sentences import read_sentence
-from lerf_wild.wildlife.settling import Scene, settle, settled_again, yaw_in
+from lerf_wild.wildlife.sentences import Sentence, read_sentence
+from lerf_wild.wildlife.settling import (
+    Scene,
+    places_for,
+    settle,
+    settle_program,
+    settled_again,
+    swapped,
+    yaw_in,
+)
+from lerf_wild.wildlife.uploads import add_upload, program_of_photo
 
-GIZMO = "/wildlife/gizmo"
+GIZMO, PLACES = "/wildlife/gizmo", "/wildlife/places"
+MARK_3, MARK_M = np.array([255.0, 170.0, 40.0]), 0.12
+"""Colour and size of the marks where something could stand."""
 FOLDER = "exports"
 
 
@@ -41,6 +60,7 @@ class WildlifePanel(ViewerControl):
         self._pipeline = [pipeline]
         self._chosen: str | None = None
         self._gizmo: Any = None
+        self._places: Any = None
         self._dragged_at = 0.0
 
     def _setup(self, viewer: Any) -> None:
@@ -63,10 +83,16 @@ class WildlifePanel(ViewerControl):
         safe = self._safely
         return WildlifeActions(
             place=safe(lambda text: self._jobs.put(lambda: self._place(text))),
+            where=safe(lambda text: self._jobs.put(lambda: self._where(text))),
+            add_mesh=safe(lambda *file: self._jobs.put(lambda: self._add_mesh(*file))),
+            add_photo=safe(lambda *file: self._jobs.put(lambda: self._add_photo(*file))),
             choose=safe(self._choose),
             turn=safe(lambda degrees: self._settle_again(yaw_rad=float(np.radians(degrees)))),
             scale=safe(lambda height_m: self._settle_again(height_m=float(height_m))),
             show=safe(lambda is_shown: self._change("show or hide", visible=bool(is_shown))),
+            swap=safe(lambda text: self._jobs.put(lambda: self._swap(text))),
+            act=safe(lambda action: self._pose(action=action)),
+            phase=safe(lambda phase: self._pose(phase=float(phase))),
             remove=safe(self._remove),
             undo=safe(lambda: self._edit(undone)),
             redo=safe(lambda: self._edit(redone)),
@@ -140,14 +166,30 @@ class WildlifePanel(ViewerControl):
         new = settled_again(self._scene(), self.population, item, **wanted)
         self._change("change", position=new.position, rotation=new.rotation, height_m=new.height_m)
 
-    # Placing by words.
+    def _swap(self, text: str) -> None:
+        scene, population = self._scene(), self.population
+        choice = self._choice(scene, read_sentence(text))
+        new = swapped(scene, population, population.item(self._needed()), choice)
+        self._edit(lambda old: with_swap(old, new))
+
+    def _pose(self, **changes: Any) -> None:
+        item = self.population.item(self._needed())
+        if item.animal is None:
+            raise WildlifeError(f"{item.id} is no animal that could be posed.")
+        # What an animal does takes the place of a pose of its own.
+        animal = msgspec.structs.replace(item.animal, pose=(), **changes)
+        self._change("pose", animal=animal)
+
+    # Placing by words and from files.
 
     def _place(self, text: str) -> None:
         self._widgets.say("Looking for room ...")
-        sentence, scene, model = read_sentence(text), self._scene(), self._pipeline[0].model
-        choice = choose(sentence, scene.library, lambda words: self._search(scene, words))
-        target = self._target(scene, sentence.anchor, model)
-        source = Provenance("text", text, anchor=sentence.anchor)
+        sentence, scene = read_sentence(text), self._scene()
+        choice = self._choice(scene, sentence)
+        target = self._target(scene, sentence.anchor)
+        self._settle(scene, choice, target, Provenance("text", text, anchor=sentence.anchor))
+
+    def _settle(self, scene: Scene, choice: Choice, target: np.ndarray, source: Provenance) -> None:
         placed: list[Item] = []
 
         def change(population: Population) -> Population:
@@ -156,9 +198,80 @@ class WildlifePanel(ViewerControl):
             return population
 
         edit_population(self._items.path, change)
+        self._took(placed)
+
+    def _took(self, placed: Sequence[Item]) -> None:
+        """Shows the first of the items that were placed just now."""
+        self._show_places(None)
         self._chosen = placed[0].id
         self.refresh()
-        self._widgets.say(f"{placed[0].id}: {plain(placed[0].what)}")
+        self._widgets.say("<br />".join(f"{one.id}: {plain(one.what)}" for one in placed))
+
+    def _add_mesh(self, name: str, content: bytes) -> None:
+        widgets = self._widgets
+        library, choice = add_upload(
+            self._items.library(),
+            name,
+            content,
+            widgets.text.value,
+            widgets.kind.value,
+            widgets.licence.value,
+        )
+        self._items.library = lambda: library
+        scene = self._scene()
+        source = Provenance("hand", str(choice.asset), licence=choice.licence)
+        self._settle(scene, choice, self._target(scene, None), source)
+
+    def _add_photo(self, name: str, content: bytes) -> None:
+        self._widgets.say("Reading the photo ...")
+        program, scene = program_of_photo(name, content), self._scene()
+        target, source = self._target(scene, None), Provenance("photo", name[:256] or "photo")
+        placed: list[Item] = []
+        refused: list[str] = []
+
+        def change(population: Population) -> Population:
+            population, found, left = settle_program(scene, population, program, target, source)
+            placed.extend(found)
+            refused.extend(left)
+            return population
+
+        edit_population(self._items.path, change)
+        if not placed:
+            raise WildlifeError(refused[0] if refused else "The photo shows nothing to place.")
+        self._took(placed)
+
+    def _where(self, text: str) -> None:
+        """Shows where what is written, or else the chosen item, has room."""
+        self._widgets.say("Looking for room ...")
+        scene, population = self._scene(), self.population
+        words = text if text.strip() else population.item(self._needed()).what.split(",")[0]
+        sentence = read_sentence(words)
+        choice = self._choice(scene, sentence)
+        near = None if sentence.anchor is None else self._target(scene, sentence.anchor)
+        found = places_for(scene, population, choice, near)
+        self._show_places(np.array([place.foot_3 for place in found]).reshape(-1, 3))
+        by = "" if near is None else f"; the brighter, the nearer to {plain(str(sentence.anchor))}"
+        self._widgets.say(f"{len(found)} places for {plain(sentence.item)}{by}.")
+
+    def _show_places(self, feet_N3: np.ndarray | None) -> None:
+        """Marks places, those that come first the brightest; None takes the marks away."""
+        if self._places is not None:
+            self._places.remove()
+            self._places = None
+        if feet_N3 is None or len(feet_N3) == 0:
+            return
+        stage = self._items.stage
+        share = np.linspace(1.0, 0.3, len(feet_N3))[:, None]
+        self._places = self.viser_server.scene.add_point_cloud(
+            PLACES,
+            np.float32(stage.to_nerf(feet_N3) * VISER_NERFSTUDIO_SCALE_RATIO),
+            np.uint8(share * MARK_3),
+            point_size=MARK_M / stage.metres_per_nerf * VISER_NERFSTUDIO_SCALE_RATIO,
+            point_shape="circle",
+        )
+
+    def _choice(self, scene: Scene, sentence: Sentence) -> Choice:
+        return choose(sentence, scene.library, lambda words: self._search(scene, words))
 
     def _search(self, scene: Scene, words: str) -> Any:
         from lerf_wild.assets.template_index import build_index
@@ -168,21 +281,32 @@ class WildlifePanel(ViewerControl):
         index = build_index(scene.library, encoder)
         return find_by_words(index, scene.library, [words], encoder)[0]
 
-    def _target(self, scene: Scene, anchor: str | None, model: Any) -> np.ndarray:
-        """Where the scene's table says that the named thing is, else what the camera looks at."""
+    def _target(self, scene: Scene, anchor: str | None) -> np.ndarray:
+        """Where the scene's table says that the named thing is, else where a browser looks."""
+        if anchor is None:
+            return self._looked_at(scene)
         panel = getattr(self._pipeline[0], "relevancy_panel", None)
         table = getattr(panel, "_table", None)
-        if anchor is None or table is None or not table.is_there:
-            if anchor is not None:
-                raise WildlifeError("The scene is still being looked through. Try again shortly.")
-            return self._middle(scene)
+        if table is None or not table.is_there:
+            raise WildlifeError("The scene is still being looked through. Try again shortly.")
         from lerf_wild.language.relevancy import make_query
         from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 
-        found = table.answer(make_query([anchor], model.encoder()), None)
+        found = table.answer(make_query([anchor], self._pipeline[0].model.encoder()), None)
         if float(found.score_P[0]) <= EXISTENCE_RELEVANCY:
             raise WildlifeError(f"Nothing in the scene looks like {anchor[:60]!r}.")
         return scene.stage.from_nerf(table.nerf_points()[found.peak_P[:1]])[0]
+
+    def _looked_at(self, scene: Scene) -> np.ndarray:
+        """Ground in the middle of a browser's view, or of the place where none shows any."""
+        for client in self.viser_server.get_clients().values():
+            places = np.array([client.camera.position, client.camera.look_at], np.float64)
+            eye, point = scene.stage.from_nerf(places / VISER_NERFSTUDIO_SCALE_RATIO)
+            towards = (point - eye) / max(float(np.linalg.norm(point - eye)), 1e-9)
+            foot = scene.ground.under(eye[None], towards[None])
+            if np.isfinite(foot).all() and scene.ground.is_known(foot[:, :2])[0]:
+                return foot[0]
+        return self._middle(scene)
 
     def _middle(self, scene: Scene) -> np.ndarray:
         known = np.argwhere(scene.ground.is_known_GG) + 0.5

@@ -74,6 +74,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "lerf_wild.cli.wildlife_edit:wildlife_move",
         "move, turn, scale, hide or show an item",
     ),
+    "wildlife swap": (
+        "lerf_wild.cli.wildlife_places:wildlife_swap",
+        "make an item something else by words",
+    ),
+    "wildlife where": (
+        "lerf_wild.cli.wildlife_places:wildlife_where",
+        "where something would have room",
+    ),
     "wildlife remove": ("lerf_wild.cli.wildlife_edit:wildlife_remove", "take items out again"),
     "wildlife refine": (
         "lerf_wild.cli.wildlife_edit:wildlife_refine",

@@ -1,5 +1,6 @@
 """`lerf-wild wildlife place`: items put into a trained scene by words, program, photo or hand."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import InputError, WildlifeError
 
 if TYPE_CHECKING:
+    from lerf_wild.cli.answers import Answer
     from lerf_wild.cli.runs import Run
     from lerf_wild.wildlife.choosing import Choice
     from lerf_wild.wildlife.items import Item
     from lerf_wild.wildlife.population import Population
+    from lerf_wild.wildlife.sentences import Sentence
     from lerf_wild.wildlife.settling import Scene
 
 ANCHOR_POINTS = 40_000
@@ -140,17 +143,27 @@ def _by_text(
 ) -> list["Item"]:
     from dataclasses import replace
 
-    from lerf_wild.wildlife.choosing import choose
     from lerf_wild.wildlife.items import Provenance
     from lerf_wild.wildlife.sentences import read_sentence
 
     sentence = read_sentence(text)
     if height_m is not None:
         sentence = replace(sentence, height_m=height_m)
-    choice = choose(sentence, scene.library, lambda words: _searched(run, scene, words), seed)
-    target = _target(console, run, scene, sentence.anchor, at)
+    choice = chosen_by_words(run, scene, sentence, seed)
+    target = target_of(console, run, scene, sentence.anchor, at)
     source = Provenance("text", text, anchor=sentence.anchor)
     return _settled(run, scene, choice, target, source, yaw)
+
+
+def chosen_by_words(run: "Run", scene: "Scene", sentence: "Sentence", seed: int = 0) -> "Choice":
+    """What a sentence asks for, of the library or the species table.
+
+    Raises:
+        WildlifeError: when neither has anything like it.
+    """
+    from lerf_wild.wildlife.choosing import choose
+
+    return choose(sentence, scene.library, lambda words: _searched(run, scene, words), seed)
 
 
 def _settled(
@@ -170,28 +183,37 @@ def _settled(
     return placed
 
 
-def _target(
-    console: Console, run: "Run", scene: "Scene", anchor: str | None, at: tuple[float, ...]
+def target_of(
+    console: Console, run: "Run", scene: "Scene", anchor: str | None, at: tuple[float, ...] = ()
 ) -> np.ndarray:
-    """Where it should go, on the stage: as typed, by a thing, or the middle of the place."""
+    """Where it should go, on the stage: as typed, by a thing, or the middle of the place.
+
+    Raises:
+        WildlifeError: when nothing looks like the thing.
+    """
     if at:
         return scene.stage.from_world(np.array([[*at, 0.0][:3]], np.float64))[0]
     if anchor is None:
         known = np.argwhere(scene.ground.is_known_GG) + 0.5
         return np.array([*(scene.ground.low_2 + scene.ground.cell_m * known.mean(axis=0)), 0.0])
-    from lerf_wild.cli.answers import answers
-    from lerf_wild.cli.sampling import sample_scene
-
     with counting(console, f"looking for {anchor}", len(run.dataset("train"))) as advance:
-        found = answers(
-            run, sample_scene(run, run.query([anchor]), ANCHOR_POINTS, on_view=advance)
-        )[0]
+        found = named_things(run, [anchor], advance)[0]
     if not found.present:
         raise WildlifeError(
             f"Nothing in the scene looks like {anchor[:60]!r} (score {found.score:.2f}).\n"
             "Name another thing, or say where with --at X Y."
         )
     return scene.stage.from_world(np.array([found.position]))[0]
+
+
+def named_things(
+    run: "Run", names: Sequence[str], on_view: Callable[[], None] = lambda: None
+) -> list["Answer"]:
+    """Where things are, in the scene or among its items; one pass over the views for all."""
+    from lerf_wild.cli.answers import answers
+    from lerf_wild.cli.sampling import sample_scene
+
+    return answers(run, sample_scene(run, run.query(names), ANCHOR_POINTS, on_view=on_view))
 
 
 def _searched(run: "Run", scene: "Scene", words: str) -> Any:
@@ -215,10 +237,11 @@ def _by_program(
     from lerf_wild.wildlife.items import Provenance
     from lerf_wild.wildlife.population_files import edit_population
     from lerf_wild.wildlife.settling import settle_program
+    from lerf_wild.wildlife.uploads import read_photo
 
-    read = read_program(program) if program is not None else _program_of_photo(photo)
+    read = read_program(program) if program is not None else read_photo(photo)
     source = Provenance("photo", photo.name) if photo else Provenance("program", program.name)
-    centre, placed, refused = _target(console, run, scene, None, at), [], []
+    centre, placed, refused = target_of(console, run, scene, None, at), [], []
 
     def change(population: "Population") -> "Population":
         population, found, left = settle_program(scene, population, read, centre, source)
@@ -230,14 +253,6 @@ def _by_program(
     for line in refused:
         say(console, f"not placed: {line}")
     return placed
-
-
-def _program_of_photo(photo: Path) -> Any:
-    from lerf_wild.inverse.program_images import load_photo
-    from lerf_wild.inverse.program_inference import DEFAULT_FOV_DEG
-    from lerf_wild.inverse.program_use import open_reader
-
-    return open_reader().read(load_photo(photo), DEFAULT_FOV_DEG).program
 
 
 def _by_name(

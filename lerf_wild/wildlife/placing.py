@@ -116,6 +116,39 @@ def find_place(
     )
 
 
+def free_places(
+    print_: Footprint,
+    ground: Ground,
+    others: Sequence[Standing] = (),
+    near_2: NDArray | None = None,
+    step_m: float = 0.5,
+) -> list[Place]:
+    """All places of a grid over the known ground where an item has room.
+
+    Args:
+        print_: The item's box.
+        ground: Ground and obstacles.
+        others: Items that stand already.
+        near_2: Places come in the order of their distance from here; in the grid's when None.
+        step_m: Width of the grid's cells.
+    """
+    size_2 = ground.cell_m * np.array(ground.height_GG.shape)
+    axes = [low + np.arange(0.5 * step_m, size, step_m) for low, size in zip(ground.low_2, size_2)]
+    spots = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    spots = spots[ground.is_known(spots)]
+    spots = spots[ground.normal(spots)[:, 2] > np.cos(np.radians(STEEPEST_DEG))]
+    if near_2 is not None:
+        spots = spots[np.argsort(np.linalg.norm(spots - near_2, axis=1), kind="stable")]
+    found = []
+    for spot in spots:
+        for yaw in np.arange(YAWS) * 2 * np.pi / YAWS:
+            if why_not(print_, spot, float(yaw), ground, others) is None:
+                foot = np.array([*spot, foot_height(print_, spot, float(yaw), ground)])
+                found.append(Place(foot, float(yaw)))
+                break
+    return found
+
+
 def why_not(
     print_: Footprint,
     spot_2: NDArray,

@@ -94,6 +94,16 @@ def with_change(population: Population, name: str, label: str, **changes: Any) -
     return _stepped(population, label, {name: item})
 
 
+def with_swap(population: Population, item: Item) -> Population:
+    """The population with an item that became something else under its id.
+
+    Raises:
+        WildlifeError: for an unknown id.
+    """
+    population.item(item.id)
+    return _stepped(population, f"swap {item.id}", {item.id: item})
+
+
 def without(population: Population, name: str) -> Population:
     """The population without one item.
 

@@ -14,9 +14,11 @@ from lerf_wild.language.phrases import clean_phrases
 
 RELATIONS: tuple[str, ...] = (
     *("to the left of", "to the right of", "left of", "right of", "in front of", "next to"),
-    *("close to", "at the foot of", "not far from", "on the edge of", "near to"),
-    *("beside", "behind", "under", "beneath", "below", "near", "by", "at", "alongside"),
-    *("between", "around", "along", "against", "on", "in"),
+    *("close to", "at the foot of", "not far from", "on the edge of", "at the edge of", "near to"),
+    *("in the shade of", "in the shadow of", "adjacent to"),
+    *("beside", "behind", "under", "beneath", "below", "near", "nearby", "by", "at", "alongside"),
+    *("between", "around", "along", "against", "past", "beyond", "opposite", "facing", "towards"),
+    *("toward", "on", "in"),
 )
 """Longest first where one begins another; all of them mean beside."""
 ACTIONS: dict[str, str] = {
@@ -29,7 +31,9 @@ ACTIONS: dict[str, str] = {
     **{"galloping": "gallop", "gallops": "gallop", "fleeing": "gallop"},
 }
 _ARTICLES = {"a", "an", "the", "one", "some", "this", "that", "another"}
-_FILLERS = {"put", "place", "add", "there", "is", "with", "please", "let"}
+_FILLERS = {"put", "place", "add", "there", "is", "with", "please", "let", "i", "would", "like"}
+_FILLERS |= {"want", "need", "show", "give", "me", "us", "have", "be", "could", "can", "you"}
+_FILLERS |= {"insert", "drop", "stand", "here", "single", "lone"}
 _HEIGHT = re.compile(r"\b(\d+(?:\.\d+)?)\s*(m|metres?|meters?|cm|centimetres?|centimeters?)\b")
 _TALL = {"tall", "high", "large"}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,10 +22,12 @@ from lerf_wild.wildlife.items import Item, Provenance, checked, quaternion_of, u
 from lerf_wild.wildlife.looks import look_of
 from lerf_wild.wildlife.placing import (
     SEARCH_M,
+    Place,
     check_by_hand,
     find_place,
     foot_height,
     footprint_of,
+    free_places,
 )
 from lerf_wild.wildlife.population import Population, free_id, with_item
 from lerf_wild.wildlife.stage import Stage
@@ -140,6 +143,40 @@ def settled_again(
     if at_world is not None:
         check_by_hand(foot, scene.ground, item.what)
     return _placed(changed, scene.stage, foot, heading)
+
+
+def swapped(scene: Scene, population: Population, item: Item, choice: Choice) -> Item:
+    """An item as something else, at its place and heading or the nearest that has room for it.
+
+    Raises:
+        WildlifeError: when there is no room.
+    """
+    changed = msgspec.structs.replace(
+        item,
+        asset=choice.asset,
+        animal=choice.animal,
+        height_m=choice.height_m,
+        phrases=choice.phrases,
+        provenance=_with(item.provenance, choice),
+    )
+    rest = msgspec.structs.replace(
+        population, items=tuple(one for one in population.items if one.id != item.id)
+    )
+    box = footprint_of(look_of(changed, scene.library), changed.height_m)
+    target = scene.stage.from_world(np.array([item.position]))[0, :2]
+    others, yaw = standing_of(scene, rest), yaw_in(scene.stage, item)
+    place = find_place(box, target, scene.ground, others, yaw, what=changed.what)
+    return _placed(changed, scene.stage, place.foot_3, place.yaw_rad)
+
+
+def places_for(
+    scene: Scene, population: Population, choice: Choice, near_3: NDArray | None = None
+) -> list[Place]:
+    """Where what was chosen could stand, the nearest to a point first."""
+    item = _draft(population, choice, Provenance())
+    box = footprint_of(look_of(item, scene.library), item.height_m)
+    near = None if near_3 is None else np.asarray(near_3, np.float64)[:2]
+    return free_places(box, scene.ground, standing_of(scene, population), near)
 
 
 def standing_of(scene: Scene, population: Population) -> list[Standing]:

@@ -11,9 +11,11 @@ import trimesh
 import viser
 from waiting import wait_until
 
-from lerf_wild.assets.library import starter_library
+from lerf_wild.assets.library import Library, starter_library
 from lerf_wild.frames import Placed
 from lerf_wild.methods.wildlife.item_field import ItemField
+from lerf_wild.program.types import Program, SceneObject, Settings
+from lerf_wild.viewer_panels import wildlife
 from lerf_wild.viewer_panels.wildlife import WildlifePanel
 from lerf_wild.viewer_panels.wildlife_widgets import NONE
 from lerf_wild.wildlife.population_files import read_population
@@ -84,6 +86,70 @@ def test_a_drag_ends_on_the_ground_as_one_change(panel):
     assert position[1] == pytest.approx(0.5, abs=1e-3)
     assert position[2] == pytest.approx(0.0, abs=0.01)
     assert 1 <= len(panel.population.undo) - steps <= 3
+
+
+def test_an_item_becomes_something_else_that_does_what_is_asked(panel):
+    controls, act = panel._widgets, panel._widgets.actions
+    act.place("a raven")
+    wait_until(lambda: names(panel) == ["raven_1"])
+    assert not controls.does.visible and not controls.phase.visible
+    act.act("walk")
+    assert "no animal" in controls.message.content
+    act.swap("a red deer grazing")
+    wait_until(lambda: panel.population.item("raven_1").animal is not None)
+    wait_until(lambda: controls.does.visible)
+    assert controls.does.value == "graze" and not controls.phase.visible
+    act.act("walk")
+    act.phase(0.4)
+    animal = panel.population.item("raven_1").animal
+    assert (animal.species, animal.action, animal.phase) == ("red deer", "walk", 0.4)
+    assert controls.phase.visible and controls.phase.value == 0.4
+    for _ in range(3):
+        act.undo()
+    assert panel.population.item("raven_1").asset == "raven" and not controls.does.visible
+
+
+def test_places_are_marked_until_something_is_placed(panel):
+    act = panel._widgets.actions
+    act.where("a raven")
+    wait_until(lambda: "places for raven" in panel._widgets.message.content)
+    assert panel._places is not None
+    count = int(panel._widgets.message.content.split()[0])
+    assert count > 50
+    act.place("a raven")
+    wait_until(lambda: names(panel) == ["raven_1"] and panel._places is None)
+    act.where("")
+    wait_until(lambda: "places for raven" in panel._widgets.message.content)
+
+
+def test_an_uploaded_mesh_goes_into_the_library_and_stands(panel, tmp_path):
+    library = Library({}, tmp_path / "assets")
+    panel._items.library = lambda: library
+    controls, act = panel._widgets, panel._widgets.actions
+    mesh = trimesh.creation.box((0.4, 0.6, 0.3))
+    mesh.visual.vertex_colors = np.tile([200, 60, 50, 255], (8, 1))
+    controls.licence.value = "CC0-1.0"
+    act.add_mesh("../My crate.glb", trimesh.Scene([mesh]).export(file_type="glb"))
+    wait_until(lambda: names(panel) == ["my_crate_1"])
+    item = panel.population.item("my_crate_1")
+    assert item.asset == "my_crate" and item.provenance.licence == "CC0-1.0"
+    assert item.height_m == pytest.approx(0.6, rel=0.02) and item.phrases == ("My crate",)
+    assert len(panel._items.shown().scene) == 1
+    act.add_mesh("notes.txt", b"hello")
+    wait_until(lambda: "notes.txt" in controls.message.content)
+    assert names(panel) == ["my_crate_1"]
+
+
+def test_a_photo_places_what_it_shows(panel, monkeypatch):
+    objects = (
+        SceneObject(10, (-1.0, -1.5, -4.0), 0.5, asset="raven"),
+        SceneObject(10, (1.0, -1.5, -4.0), 0.6, asset="egret"),
+    )
+    program = Program(Settings(camera_pitch_deg=90.0), objects)
+    monkeypatch.setattr(wildlife, "program_of_photo", lambda name, content: program)
+    panel._widgets.actions.add_photo("two birds.jpg", b"")
+    wait_until(lambda: names(panel) == ["raven_1", "egret_1"])
+    assert panel.population.item("egret_1").provenance.text == "two birds.jpg"
 
 
 def test_what_goes_wrong_is_said_and_nothing_is_placed(panel):

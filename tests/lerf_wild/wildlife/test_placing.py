@@ -12,6 +12,7 @@ from lerf_wild.wildlife.placing import (
     check_by_hand,
     find_place,
     foot_height,
+    free_places,
     why_not,
 )
 from lerf_wild.wildlife.scene_light import direction, estimate_light, sun_map
@@ -137,3 +138,22 @@ def test_shade_lies_behind_a_post_and_not_before_it():
     height = float(true_height(np.array([[1.2, 0.0]]))[0])
     assert shade.lit(np.array([[1.2, 0.0, height]]))[0] < 0.5
     assert shade.lit(np.array([[2.9, 0.0, height + 0.14]]))[0] == 1.0
+
+
+def test_free_places_are_those_of_the_grid_where_some_heading_is_free(ground):
+    near = np.array([1.0, 1.0])
+    found = free_places(BOX, ground, near_2=near, step_m=1.0)
+    feet = np.array([place.foot_3 for place in found])
+    assert (np.diff(np.linalg.norm(feet[:, :2] - near, axis=1)) > -1e-9).all()
+    for place in found:
+        assert why_not(BOX, place.foot_3[:2], place.yaw_rad, ground) is None
+    size = np.ceil(np.array(ground.height_GG.shape) * ground.cell_m).astype(int)
+    grid = [ground.low_2 + [i + 0.5, j + 0.5] for i in range(size[0]) for j in range(size[1])]
+    headings = np.arange(8) * np.pi / 4
+    free = [
+        spot
+        for spot in grid
+        if ground.is_known(spot[None])[0]
+        and any(why_not(BOX, spot, float(yaw), ground) is None for yaw in headings)
+    ]
+    assert len(found) == len(free) > 20

@@ -22,6 +22,8 @@ from lerf_wild.wildlife.sentences import ACTIONS, RELATIONS, read_sentence
         ("egret standing at the edge", "egret", "stand", "edge", None),
         ("a long-legged dog with a short tail by the rock", "long-legged dog short tail", None,
          "rock", None),
+        ("I would like a badger in the shade of the oak tree", "badger", None, "oak tree", None),
+        ("a wolf running past the boulder", "wolf", "gallop", "boulder", None),
     ],
 )  # fmt: skip
 def test_sentences(text, item, action, anchor, height_m):

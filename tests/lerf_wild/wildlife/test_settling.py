@@ -14,14 +14,16 @@ from lerf_wild.wildlife.choosing import choose, choose_animal, choose_asset
 from lerf_wild.wildlife.ground import find_ground
 from lerf_wild.wildlife.items import Provenance
 from lerf_wild.wildlife.placing import footprint_of, why_not
-from lerf_wild.wildlife.population import Population
+from lerf_wild.wildlife.population import Population, undone, with_swap
 from lerf_wild.wildlife.sentences import read_sentence
 from lerf_wild.wildlife.settling import (
     Scene,
+    places_for,
     settle,
     settle_by_hand,
     settle_program,
     settled_again,
+    swapped,
     yaw_in,
 )
 from lerf_wild.wildlife.stage import Stage
@@ -116,6 +118,30 @@ def test_a_program_keeps_its_distances_and_names_what_it_cannot_place(scene):
     box = footprint_of(_look(scene, placed[0]), placed[0].height_m)
     spot = np.array(placed[0].position[:2])
     assert why_not(box, spot, yaw_in(scene.stage, placed[0]), scene.ground) is None
+
+
+def test_a_swap_keeps_place_and_heading_and_moves_only_for_want_of_room(scene):
+    raven = choose_asset("raven", scene.library)
+    population, item = settle_by_hand(scene, Population(), raven, (-2.0, 1.0), 0.7)
+    egret = swapped(scene, population, item, choose_asset("egret", scene.library))
+    assert (egret.id, egret.asset, egret.animal) == (item.id, "egret", None)
+    assert egret.position[:2] == item.position[:2]
+    assert yaw_in(scene.stage, egret) == pytest.approx(0.7, abs=1e-4)
+    deer = swapped(scene, population, item, choose_animal("red deer", "graze"))
+    assert deer.asset is None and deer.animal.action == "graze" and deer.height_m > 0.9
+    population = with_swap(population, deer)
+    assert population.items == (deer,) and undone(population).items == (item,)
+    # Beside the log there is room for a bird and not for a bear.
+    population, item = settle_by_hand(scene, Population(), raven, (0.75, 0.0), 0.0)
+    bear = swapped(scene, population, item, choose_animal("brown bear", "stand"))
+    assert bear.position[:2] != item.position[:2]
+
+
+def test_places_for_something_are_free_and_the_nearest_come_first(scene):
+    choice, log = choose_asset("raven", scene.library), np.array([1.2, 0.3, 0.4])
+    found = places_for(scene, Population(), choice, log)
+    gaps = [float(np.linalg.norm(place.foot_3[:2] - log[:2])) for place in found]
+    assert gaps == sorted(gaps) and 0.1 < gaps[0] < 1.0 and len(found) > 100
 
 
 def _look(scene, item):
