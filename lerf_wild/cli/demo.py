@@ -104,18 +104,17 @@ def demo(
     habitats = []
     for one in wanted:
         folder = output_dir / f"{stamp}_seed{one}"
-        console.print(f"Habitat {one} -> {folder}", highlight=False, soft_wrap=True)
+        say(console, f"Habitat {one} -> {folder}")
         habitats.append(run_habitat(console, one, folder, settings))
     report = joint_report(habitats, time.perf_counter() - start)
     first = output_dir / f"{stamp}_seed{wanted[0]}" / "contact_sheet.png"
     write_bytes(output_dir / "contact_sheet.png", first.read_bytes())
     for path in (output_dir / "report.json", json_file):
         write_report(path, report, seed=wanted[0])
-    console.print(
+    say(
+        console,
         f"Report: {output_dir / 'report.json'}\nPicture: {output_dir / 'contact_sheet.png'}\n"
         f"Look around: lerf-wild view --load-config {habitats[0]['config']}",
-        highlight=False,
-        soft_wrap=True,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lerf_wild.cli.progress import counting
+from lerf_wild.cli.progress import counting, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import DatasetError
 
@@ -38,16 +38,13 @@ def synth_habitat(
     console = Console()
     figures = make_scene(console, output_dir, seed, views, (width, height), workers, biome)
     rate = figures["seconds"] / figures["views"]
-    console.print(
+    say(
+        console,
         f"{output_dir}: {figures['views']} views of {width}x{height}, {figures['assets']} assets, "
         f"{figures['present']} phrases that hold, in {figures['seconds']:.1f} s "
         f"({rate:.2f} s a view).",
-        highlight=False,
-        soft_wrap=True,
     )
-    console.print(
-        f"Next: ns-train lerf-wild-tiny --data {output_dir}", highlight=False, soft_wrap=True
-    )
+    say(console, f"Next: ns-train lerf-wild-tiny --data {output_dir}")
     write_report(json_file, figures, seed=seed)
 
 

@@ -156,6 +156,12 @@ def fitted(weights: dict[str, Tensor], model: CLIP) -> dict[str, Tensor]:
     return weights | {name: torch.cat([mean_1D, grid[0].flatten(1).T])}
 
 
+def likes(phrase: str, phrases: Sequence[str]) -> list[int]:
+    """Where the other phrases with the same last word stand: "blue bird" for "light brown bird"."""
+    last = phrase.rsplit(maxsplit=1)[-1]
+    return [i for i, one in enumerate(phrases) if one != phrase and one.split()[-1] == last]
+
+
 def save_model(weights: dict[str, Tensor], phrases: Sequence[str], folder: Path) -> None:
     """Write weights (fp16), configuration and vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -176,11 +182,13 @@ def main(
     threads: int = 2,
     text_steps: int = 600,
     start_from: Path | None = None,
+    fresh: tuple[str, ...] = (),
 ) -> None:
     """Train wild-clip on the shards in ``views`` and write it to ``output_dir``.
 
     ``start_from`` names a folder with earlier weights of the same vocabulary to go on from; the
-    size of their images may be another.
+    size of their images may be another. ``fresh`` are phrases that the earlier views never showed
+    and the earlier weights therefore hold for false: they start from the phrases like them.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -197,6 +205,8 @@ def main(
         model.load_state_dict(fitted(load_file(start_from / WEIGHTS_NAME), model))
         with torch.no_grad():
             vectors.copy_(model.encode_text(tokens))
+            for phrase in fresh:
+                vectors[phrases.index(phrase)] = vectors[likes(phrase, phrases)].mean(dim=0)
 
     def finish(weights: dict[str, Tensor]) -> None:
         whole = copy.deepcopy(model)

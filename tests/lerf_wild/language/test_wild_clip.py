@@ -10,6 +10,9 @@ from lerf_wild.errors import EncoderError
 from lerf_wild.language import wild_clip
 from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.language.fused_resnet import fuse_resnet
+from lerf_wild.language.wild_clip_training import likes
+from lerf_wild.synth.taxonomy import vocabulary
+from lerf_wild.synth.wild_clip_views import INFINIGEN_HELD_OUT, SMALL
 
 
 def test_size_stays_within_thirty_megabytes(wild_clip_folder):
@@ -91,3 +94,19 @@ def test_the_bundled_files_fit_together():
     assert embeddings.isfinite().all()
     # No two phrases may have become the same to the model.
     assert len(embeddings.round(decimals=3).unique(dim=0)) == len(phrases)
+
+
+def test_phrases_like_another_share_its_last_word():
+    phrases = ["bird", "blue bird", "bluebird", "dead tree", "dead bird song", "grey bird"]
+    assert likes("blue bird", phrases) == [0, 5]
+    assert likes("dead tree", phrases) == []
+
+
+def test_training_shows_every_phrase_that_it_learns():
+    from lerf_wild.assets.catalogue import CATALOGUE
+
+    shown = {
+        p for n, entry in CATALOGUE.items() if n not in INFINIGEN_HELD_OUT for p in entry.phrases
+    }
+    assert {p for entry in CATALOGUE.values() for p in entry.phrases} == shown <= set(vocabulary())
+    assert set(SMALL) <= set(CATALOGUE)
