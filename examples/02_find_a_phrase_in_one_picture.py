@@ -33,7 +33,7 @@ def main(
     """
     tower = resolve_encoder(encoder)
     query = make_query([phrase], tower)
-    rgb = read_image(image)
+    rgb = read_image(image, upright=True)
     pyramid = encode_pyramid(torch.from_numpy(rgb).permute(2, 0, 1) / 255, None, tower)
 
     maps = [relevancy(grid.float(), query)[..., 0] for grid in pyramid.levels().values()]

@@ -160,8 +160,13 @@ def open_library(folder: Path | str | None = None, starters: bool = True) -> Lib
     Args:
         folder: Where added assets are; it need not exist.
         starters: Whether the bundled assets are part of it.
+
+    Raises:
+        AssetError: when the folder is a file.
     """
     folder = default_library_folder() if folder is None else Path(folder).expanduser()
+    if folder.is_file():
+        raise AssetError(f"{folder}: is a file; name the folder of your assets.")
     entries = dict(starter_library().entries) if starters else {}
     damaged = []
     for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else ():

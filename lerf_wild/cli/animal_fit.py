@@ -112,7 +112,7 @@ def _mask(path: Path, photo: "Photo") -> Any:
 
     from lerf_wild.storage.image_files import read_mask
 
-    mask = read_mask(path)
+    mask = read_mask(path, upright=True)
     height, width = photo.rgb_HW3.shape[:2]
     if mask.shape != (height, width):
         raise DatasetError(

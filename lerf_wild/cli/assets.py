@@ -23,8 +23,6 @@ from lerf_wild.cli.progress import say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import AssetError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-
 
 def assets_add(
     files: Files,
@@ -147,13 +145,14 @@ def assets_search(
     from lerf_wild.assets.photos import embed_photo
     from lerf_wild.assets.words import find_by_words
     from lerf_wild.language.registry import resolve_encoder
-    from lerf_wild.storage.image_files import read_image
+    from lerf_wild.storage.image_files import SUFFIXES, read_image
 
     if not queries or k < 1:
         raise AssetError("Give words or a photo to look for, and --k of at least 1.")
     console = Console()
     gate, around = checked_kinds(kinds), box_of(box)
-    photos = {query: read_image(query) for query in queries if query.lower().endswith(PICTURES)}
+    files = [query for query in queries if query.lower().endswith(SUFFIXES)]
+    photos = {file: read_image(file, upright=True) for file in files}
     library = opened(console, library_dir)
     seeing = resolve_encoder(encoder)
     index, _ = indexed(console, library, seeing)

@@ -51,7 +51,7 @@ def raw_reconstruct(
             are painted over, photos without animals left out.
         detection_threshold: Least confidence of an animal in it.
         scale: What sets the scale.
-        fov_deg: Vertical field of view of the photo; 40 where it is not known.
+        fov_deg: Vertical field of view of the whole photo; when left out, 40 of what is read.
         weights: Folder of a `raw` run; the bundled reader when left out.
         threshold: How sure an object must be, 0-1; the reader's own when left out.
         refine: Whether to make positions and yaws agree with the picture by rendering and
@@ -64,7 +64,6 @@ def raw_reconstruct(
     from lerf_wild.inverse.detections import read_detections
     from lerf_wild.inverse.program_folder import Task
     from lerf_wild.inverse.program_images import find_photos
-    from lerf_wild.inverse.program_inference import DEFAULT_FOV_DEG
     from lerf_wild.inverse.program_use import open_reader
 
     console = Console()
@@ -73,7 +72,7 @@ def raw_reconstruct(
     deployment = None if camtrap_dp is None else survey.deployment(scale.camera_height_m)
     places = find_photos(list(photos), output_dir)
     found = None if detections is None else read_detections(detections)
-    height_m, fov_deg = scale.camera_height_m, fov_deg or DEFAULT_FOV_DEG
+    height_m = scale.camera_height_m
     task = Task(fov_deg, threshold, refine, height_m, reference, found, detection_threshold)
     reader = open_reader(weights, opened(console, library_dir))
     outcomes = _each(console, reader, places, output_dir, task)
@@ -131,7 +130,9 @@ def _tell(console: Console, outcomes: list[Any]) -> None:
         said = ", ".join(f"{item['asset']} at {item['distance_m']:.1f} m" for item in objects)
         nothing = "no animal" if outcome.state == "no animal" else "nothing found"
         again = " (done before)" if outcome.state == "kept" else ""
-        say(console, f"{outcome.place.path}: {said or nothing}{again}")
+        outside = outcome.scene.get("animals_outside", 0)
+        more = f"; {outside} of the detector's animals lie outside of what is read" * bool(outside)
+        say(console, f"{outcome.place.path}: {said or nothing}{more}{again}")
     if len(outcomes) > SHOWN:
         counts = Counter(outcome.state for outcome in outcomes)
         said = ", ".join(f"{count} {state}" for state, count in counts.items())

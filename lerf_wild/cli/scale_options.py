@@ -1,5 +1,6 @@
 """What makes the metres of a photo true: the camera's height, or an object of known height."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -36,6 +37,8 @@ class Scale:
 
         words, box, height_m = self.reference_object, self.reference_box, self.reference_height_m
         _check_metres("camera-height-m", self.camera_height_m)
+        if box is not None and not _encloses(box):
+            raise InputError(f"--reference-box {box}: give left, top, right, bottom in pixels.")
         if words is None and box is None and height_m is None:
             return None
         if height_m is None or (words is None) == (box is None):
@@ -56,3 +59,7 @@ AS_READ = Scale()
 def _check_metres(name: str, value: float | None) -> None:
     if value is not None and not 0.0 < value <= MOST_M:
         raise InputError(f"--{name} {value}: give metres, up to {MOST_M:.0f}.")
+
+
+def _encloses(box: tuple[float, ...]) -> bool:
+    return all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]

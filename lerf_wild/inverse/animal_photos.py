@@ -60,7 +60,7 @@ def read_photo(path: Path) -> Photo:
         DatasetError: the file is missing, broken, too large or no image.
         InputError: it is too small, or shows nothing at all.
     """
-    return photo_of(read_image(path), str(path))
+    return photo_of(read_image(path, upright=True), str(path))
 
 
 def photo_of(rgb_HW3: NDArray[np.uint8], name: str) -> Photo:

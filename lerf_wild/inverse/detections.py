@@ -120,7 +120,7 @@ class Detections:
         if width <= 0 or height <= 0 or corners[2] <= 0 or corners[3] <= 0 or x >= 1 or y >= 1:
             raise DatasetError(f"{self.path}: a box of {photo} encloses nothing.")
         x0, y0, x1, y1 = (min(max(float(value), 0.0), 1.0) for value in corners)
-        return name, Detection((x0, y0, x1, y1), min(max(float(confidence), 0.0), 1.0))
+        return name, Detection((x0, y0, x1, y1), float(min(max(confidence, 0.0), 1.0)))
 
 
 def read_detections(path: Path) -> Detections:

@@ -49,7 +49,7 @@ def load_images(path: Path) -> Iterator[Tensor]:
         for image in _as_stack(array, path):
             yield to_input(_to_unit(image, path))
     else:
-        rgba = torch.from_numpy(read_image(path, with_alpha=True)).float() / 255.0
+        rgba = torch.from_numpy(read_image(path, with_alpha=True, upright=True)).float() / 255.0
         yield to_input(rgba[..., :3] * rgba[..., 3:])
 
 

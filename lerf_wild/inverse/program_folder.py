@@ -26,7 +26,7 @@ from lerf_wild.storage.cache import content_key
 from lerf_wild.storage.hashes import file_sha256
 from lerf_wild.storage.json_files import read_json
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same photo comes out otherwise."""
 SCENE = "scene.json"
 MAX_SCENE_BYTES = 16 << 20
@@ -36,7 +36,8 @@ MAX_SCENE_BYTES = 16 << 20
 class Task:
     """What is the same for all photos."""
 
-    fov_deg: float = DEFAULT_FOV_DEG
+    fov_deg: float | None = None
+    """Vertical, of the whole photo; None takes ``DEFAULT_FOV_DEG`` for the square that is read."""
     threshold: float | None = None
     refine: bool = False
     camera_m: float | None = None
@@ -74,19 +75,23 @@ def reconstruct(reader: OpenReader, place: PhotoPlace, output_dir: Path, task: T
     done = finished(folder, key)
     if done is not None:
         return Outcome(place, "kept" if "objects" in done else "no animal", done)
-    photo = open_photo(place.path, is_wide=found is not None)
-    notes: dict[str, Any] = {"photo": place.name, "fov_deg": task.fov_deg, "key": key}
+    photo = open_photo(place.path, None if found is None else [a.box_4 for a in found.animals])
+    fov_deg = DEFAULT_FOV_DEG if task.fov_deg is None else photo.fov_deg(task.fov_deg)
+    notes: dict[str, Any] = {"photo": place.name, "fov_deg": fov_deg, "key": key}
     if found is None:
-        reading = reader.read(photo.rgb_HW3, task.fov_deg, task.threshold)
+        reading = reader.read(photo.rgb_HW3, fov_deg, task.threshold)
         return _written(reader, photo, reading, place, folder, task, notes)
     photo = without(photo, found.others)
-    notes["people_or_vehicles"] = len(found.others)
     animals = _seen(photo, found.animals)
+    notes["people_or_vehicles"] = len(found.others)
+    notes["animals_outside"] = len(found.animals) - len(animals)
+    if found.animals and not animals:
+        raise InputError(f"{place.path}: too narrow to show the animals that the detector saw.")
     if not animals:
         with writing(folder):
             write_json(folder / SCENE, notes)
         return Outcome(place, "no animal", notes)
-    reading = reader.read_animals(photo.rgb_HW3, animals, task.fov_deg, task.threshold)
+    reading = reader.read_animals(photo.rgb_HW3, animals, fov_deg, task.threshold)
     return _written(reader, photo, reading, place, folder, task, notes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from PIL import Image
 
 from lerf_wild.errors import DatasetError
 from lerf_wild.inverse.program_detector import SIZE
-from lerf_wild.storage.image_files import read_image
+from lerf_wild.storage.image_files import SUFFIXES, read_image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+LEAST_SIDE = 32
+"""Pixels; of a smaller photo nothing could be read."""
 WIDEST = 8
 """Wider photos, as multiples of their height, are cut to this around their middle."""
 Box = tuple[float, float, float, float]
@@ -55,6 +57,11 @@ class Photo:
         pixels = np.reshape(boxes_N4, (-1, 4)) * scale + [left, top, left, top]
         return np.clip(pixels / [*self.file_size, *self.file_size], 0.0, 1.0)
 
+    def fov_deg(self, whole_deg: float) -> float:
+        """The part's vertical field of view, where that of the whole photo is known."""
+        share = (self.window_4[3] - self.window_4[1]) / self.file_size[1]
+        return float(np.degrees(2 * np.arctan(share * np.tan(np.radians(whole_deg) / 2))))
+
 
 def find_photos(paths: Sequence[Path], output_dir: Path | None = None) -> list[PhotoPlace]:
     """Pictures that are named, and those in and below folders that are named, sorted.
@@ -65,16 +72,18 @@ def find_photos(paths: Sequence[Path], output_dir: Path | None = None) -> list[P
         DatasetError: when nothing is there.
     """
     found: list[tuple[Path, str]] = []
-    folders = [path for path in paths if path.is_dir()]
+    # Other than Path.is_dir, this says no to names that no file can have.
+    folders = [path for path in paths if os.path.isdir(path)]
     for path in paths:
-        if path.is_dir():
+        if path in folders:
             start = f"{path.resolve().name}/" if len(folders) > 1 else ""
             inside = _pictures_below(path, output_dir)
             found += [(f, start + f.relative_to(path).as_posix()) for f in inside]
         else:
             found.append((path, path.name))
     if not found:
-        raise DatasetError("No photo was named; give pictures or folders of them.")
+        where = f"{folders[0]}: holds no photo" if folders else "No photo was named"
+        raise DatasetError(f"{where}; give pictures or folders of them.")
     if len(found) == 1 and not folders:
         return [PhotoPlace(*found[0], "")]
     return [
@@ -88,21 +97,42 @@ def load_photo(path: Path) -> NDArray[np.uint8]:
     return open_photo(path).rgb_HW3
 
 
-def open_photo(path: Path, is_wide: bool = False) -> Photo:
-    """The middle square of a photo, or all of one that is wider than high.
+def open_photo(path: Path, animals: Sequence[Box] | None = None) -> Photo:
+    """The middle square of a photo, as a viewer shows it.
+
+    Args:
+        path: The photo.
+        animals: Where a detector has seen animals, the surest first (left, top, right, bottom as
+            shares of the photo); then all of a photo is kept that is wider than high, and of a
+            higher one the square that shows most of them.
 
     Raises:
-        DatasetError: for what is no picture.
+        DatasetError: for what is no picture, or too small.
     """
-    rgb = read_image(path)
+    rgb = read_image(path, upright=True)
     height, width = rgb.shape[:2]
-    across = min(width, WIDEST * height) if is_wide and width > height else min(height, width)
+    if min(height, width) < LEAST_SIDE:
+        raise DatasetError(f"{path}: {width}x{height} pixels; give at least {LEAST_SIDE} a side.")
+    is_wide = animals is not None and width > height
+    across = min(width, WIDEST * height) if is_wide else min(height, width)
     down = min(height, across)
-    left, top = (width - across) // 2, (height - down) // 2
+    left, top = (width - across) // 2, _top(animals or (), height, down)
     part = Image.fromarray(rgb[top : top + down, left : left + across])
     size = (max(SIZE, round(SIZE * across / down)), SIZE)
     shown = np.asarray(part.resize(size, Image.Resampling.LANCZOS))
     return Photo(shown, (left, top, left + across, top + down), (width, height))
+
+
+def _top(animals: Sequence[Box], height: int, down: int) -> int:
+    """First row of the part that shows most animals, of the tallest photos; else of the middle."""
+    middle = (height - down) // 2
+    if middle == 0 or not animals:
+        return middle
+    rows_N2 = np.array([[box[1], box[3]] for box in animals]) * height
+    centres = [(rows_N2[:, 0].min() + rows_N2[:, 1].max()) / 2, *rows_N2.mean(axis=1)]
+    tops = [int(np.clip(round(centre - down / 2), 0, height - down)) for centre in centres]
+    shown = [((rows_N2[:, 0] >= t) & (rows_N2[:, 1] <= t + down)).sum() for t in tops]
+    return tops[int(np.argmax(shown))]
 
 
 def _pictures_below(folder: Path, output_dir: Path | None) -> list[Path]:

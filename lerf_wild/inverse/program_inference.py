@@ -17,13 +17,14 @@ from torch.nn import functional
 from torchvision.ops import batched_nms
 
 from lerf_wild.inverse.program_decoder import Values
-from lerf_wild.inverse.program_detector import SIZE, Found, boxes_from_map
+from lerf_wild.inverse.program_detector import PITCH, SIZE, Found, boxes_from_map
 from lerf_wild.inverse.program_matching import best_yaw, match_boxes
+from lerf_wild.inverse.program_numbers import read_numbers
 from lerf_wild.inverse.program_reader import ProgramReader, places
 from lerf_wild.inverse.program_samples import unscaled_settings
 from lerf_wild.inverse.program_templates import Templates
 from lerf_wild.program.frames import to_level, upright_rotation
-from lerf_wild.program.statements import KINDS
+from lerf_wild.program.statements import BY_FIELD, KINDS
 from lerf_wild.program.types import Embedding, Program, SceneObject, Settings
 from lerf_wild.synth.grounds import GROUNDS
 
@@ -33,6 +34,7 @@ MOST = 25
 OVERLAP = 0.6
 """Of two boxes that overlap more than this (intersection over union) the surer one stays."""
 DEFAULT_FOV_DEG = 40.0
+"""Vertical field of view of the training's pictures."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def read_boxes(
 ) -> list[Reading]:
     """Read what stands in boxes of pictures in 0-1, whoever has found them."""
     focal = torch.full((len(rgb_B3HW),), 0.5 * SIZE / float(np.tan(np.radians(fov_deg / 2))))
-    read = model.tokens(rgb_B3HW, found.settings_BS, boxes.box_BK4, boxes.there_BK, focal)
+    settings_BS, pitch_B = seen_with(found.settings_BS, fov_deg)
+    read = model.tokens(rgb_B3HW, settings_BS, boxes.box_BK4, boxes.there_BK, focal)
     values = model.decoder.decode(read.tokens_BKD, read.embedding_BKA)
     loc, height, pixels = places(values.numbers_BK5, boxes.box_BK4, read.horizon_B, focal, SIZE)
     if boxes.shift_B is not None:
@@ -101,14 +104,34 @@ def read_boxes(
     readings = []
     for i in range(len(rgb_B3HW)):
         name = GROUNDS[int(grounds[i].argmax())]
-        settings = unscaled_settings(found.settings_BS[i].double().numpy(), fov_deg, name)
-        settings = replace(settings, ground=Embedding.of(found.ground_BD[i].numpy()))
+        settings = unscaled_settings(settings_BS[i].double().numpy(), fov_deg, name)
+        ground = Embedding.of(found.ground_BD[i].numpy())
+        settings = replace(settings, ground=ground, camera_pitch_deg=float(pitch_B[i]))
         rows = boxes.there_BK[i].nonzero()[:, 0]
         objects = _Objects(values, loc, height, pixels, boxes.score_BK, boxes.box_BK4, i, rows)
-        own = torch.zeros_like(rows)
-        likeness = match_boxes(templates.bank, rgb_B3HW[i : i + 1], own, boxes.box_BK4[i, rows])
-        readings.append(_reading(objects, likeness, settings, templates))
+        if model.decoder.digits is not None and model.names:
+            choices = _numbered(model, objects)
+        else:
+            own, box_N4 = torch.zeros_like(rows), boxes.box_BK4[i, rows]
+            likeness = match_boxes(templates.bank, rgb_B3HW[i : i + 1], own, box_N4)
+            choices = _matched(objects, likeness, templates)
+        readings.append(_reading(objects, choices, settings))
     return readings
+
+
+def seen_with(settings_BS: Tensor, fov_deg: float) -> tuple[Tensor, Tensor]:
+    """Settings, and pitches (B,) in degrees, of pictures with a vertical field of view.
+
+    The detector says which pitch puts the horizon where it is seen in a picture like those of the
+    training. In a wider one the same row lies farther from the axis.
+    """
+    low, high = BY_FIELD["camera_pitch_deg"].sampled
+    below = torch.deg2rad(low + (high - low) * settings_BS[:, PITCH].clamp(0.0, 1.0) - 90.0)
+    ratio = math.tan(math.radians(fov_deg / 2)) / math.tan(math.radians(DEFAULT_FOV_DEG / 2))
+    pitch_B = 90.0 + torch.rad2deg(torch.atan(ratio * below.tan()))
+    settings_BS = settings_BS.clone()
+    settings_BS[:, PITCH] = (pitch_B - low) / (high - low)
+    return settings_BS, pitch_B
 
 
 def detections(found: Found, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -152,37 +175,71 @@ class _Objects:
         return tensor[self.picture, self.rows]
 
 
-def _reading(
-    objects: _Objects, likeness_NMY: Tensor, settings: Settings, templates: Templates
-) -> Reading:
-    values, rows = objects.values, objects.rows
-    if len(rows) == 0:
+class _Choice(NamedTuple):
+    """Which asset an object is, and which side of it is seen."""
+
+    names: tuple[str, ...]
+    """The likeliest first."""
+    kind: str
+    seen_yaw_rad: float
+    margin: float
+
+
+def _matched(objects: _Objects, likeness_NMY: Tensor, templates: Templates) -> list[_Choice]:
+    """By the templates that look most like the picture."""
+    if len(objects.rows) == 0:
+        return []
+    kinds = functional.log_softmax(objects.of(objects.values.kind_BK6), dim=-1)
+    look = functional.normalize(objects.of(objects.values.appearance_BKA), dim=-1)
+    order, score = templates.ranked(look, likeness_NMY, kinds)
+    second = min(1, score.shape[1] - 1)
+    return [
+        _Choice(
+            tuple(templates.names[int(m)] for m in order[j, :5]),
+            KINDS[int(templates.kind_M[order[j, 0]])],
+            best_yaw(likeness_NMY[j, order[j, 0]]),
+            float(score[j, 0] - score[j, second]),
+        )
+        for j in range(len(order))
+    ]
+
+
+def _numbered(model: ProgramReader, objects: _Objects) -> list[_Choice]:
+    """By the digits of RAW's baseline, which knows the assets of the training alone."""
+    kinds = objects.of(objects.values.kind_BK6).argmax(dim=-1)
+    said = read_numbers(model.decoder.digits, objects.of(objects.values.state_BKD), model.names)
+    return [
+        _Choice(item.names, KINDS[int(kind)], item.yaw_rad, item.margin)
+        for item, kind in zip(said, kinds)
+    ]
+
+
+def _reading(objects: _Objects, choices: list[_Choice], settings: Settings) -> Reading:
+    if not choices:
         return Reading(Program(settings), torch.zeros(0, 4), (), ())
-    kinds = functional.log_softmax(objects.of(values.kind_BK6), dim=-1)
-    look = functional.normalize(objects.of(values.appearance_BKA), dim=-1)
-    order, cosine = templates.ranked(look, likeness_NMY, kinds)
+    look = functional.normalize(objects.of(objects.values.appearance_BKA), dim=-1)
     made = []
-    for j in range(len(rows)):
+    for j, choice in enumerate(choices):
         loc = tuple(float(x) for x in objects.of(objects.loc)[j])
         made.append(
             SceneObject(
                 pixels=max(1, round(float(objects.of(objects.pixels)[j]))),
                 loc_m=loc,
                 height_m=float(objects.of(objects.height)[j].clamp(0.01, 900.0)),
-                rotation_9=upright(
-                    best_yaw(likeness_NMY[j, order[j, 0]]), loc, settings.camera_pitch_deg
-                ),
+                rotation_9=upright(choice.seen_yaw_rad, loc, settings.camera_pitch_deg),
                 appearance=Embedding.of(look[j].numpy()),
-                kind=KINDS[int(templates.kind_M[order[j, 0]])],
-                asset=templates.names[int(order[j, 0])],
+                kind=choice.kind,
+                asset=choice.names[0],
                 confidence=float(objects.of(objects.score)[j]),
             )
         )
-    places_ = sorted(range(len(made)), key=lambda j: -made[j].pixels)
-    names = [tuple(templates.names[int(m)] for m in order[j, :5]) for j in places_]
-    margins = [float(cosine[j, 0] - cosine[j, min(1, cosine.shape[1] - 1)]) for j in places_]
-    program = Program(settings, tuple(made[j] for j in places_))
-    return Reading(program, objects.of(objects.boxes)[places_], tuple(names), tuple(margins))
+    order = sorted(range(len(made)), key=lambda j: -made[j].pixels)
+    return Reading(
+        Program(settings, tuple(made[j] for j in order)),
+        objects.of(objects.boxes)[order],
+        tuple(choices[j].names for j in order),
+        tuple(choices[j].margin for j in order),
+    )
 
 
 def upright(seen_yaw_rad: float, loc_3: Sequence[float], pitch_deg: float) -> tuple[float, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -42,6 +41,7 @@ from lerf_wild.inverse.program_heads import (
     rotation_loss,
     yaw_rotation,
 )
+from lerf_wild.inverse.program_numbers import permuted_ids
 from lerf_wild.inverse.program_samples import SETTING_NAMES, Batch
 from lerf_wild.program.statements import ANIMAL_KINDS, BY_FIELD, KINDS
 
@@ -49,7 +49,6 @@ JITTER = 0.06
 """Boxes are shifted and scaled by this share in training, as the detector's are not exact."""
 SETTING_NOISE = 0.03
 """Of scaled settings; the pitch is off by 0.6 degrees."""
-YAWS = 72
 assert SETTING_NAMES[PITCH] == "camera_pitch_deg"
 
 
@@ -79,6 +78,8 @@ class ProgramReader(nn.Module):
         self.crops = CropNetwork()
         self.decoder = ProgramDecoder(spec)
         self.prototypes = nn.Parameter(torch.randn(assets, EMBEDDING))
+        self.names: tuple[str, ...] = ()
+        """Assets of the training, where they are known."""
 
     def tokens(
         self,
@@ -184,14 +185,6 @@ def _mean_entropy(logits_NC: Tensor, goal_N: Tensor) -> Tensor:
     """Mean cross entropy of the rows whose goal isn't -1; 0 where there are none."""
     total = functional.cross_entropy(logits_NC, goal_N, ignore_index=-1, reduction="sum")
     return total / (goal_N >= 0).sum().clamp(min=1)
-
-
-def permuted_ids(batch: Batch, assets: int) -> Tensor:
-    """Number (B, K) of an asset at the nearest of 72 yaws, in a random order that is always the
-    same: numbers that stand near each other mean nothing."""
-    order = torch.from_numpy(np.random.default_rng(0).permutation(assets * YAWS))
-    step = (batch.yaw_NK.rad2deg() / (360 / YAWS)).round().long() % YAWS
-    return order.to(step.device)[batch.asset_NK.clamp(min=0) * YAWS + step]
 
 
 def number_targets(batch: Batch, boxes_NK4: Tensor, horizon_N: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ def load_reader(path: Path) -> tuple[ProgramReader, tuple[str, ...], float]:
         spec = DecoderSpec(**json.loads(metadata["decoder"]))
         assets = tuple(json.loads(metadata["assets"]))
         model = ProgramReader(spec, len(assets))
+        model.names = assets
         load_weights(model, tensors)
         threshold = float(metadata["threshold"])
     check_finite(path, model)

@@ -34,7 +34,9 @@ class RawPipeline(PicturePipeline):
 
     def make_model(self) -> RawModel:
         """The reader of the training's assets."""
-        return self.config.model.setup(assets=len(self.datamanager.assets))
+        model = self.config.model.setup(assets=len(self.datamanager.assets))
+        model.reader.names = model.average.names = self.datamanager.assets
+        return model
 
     def train_losses(self, step: int) -> dict[str, Tensor]:
         """Losses of the next samples."""

@@ -237,9 +237,12 @@ def test_results_are_not_read_as_photos(photos, reader, tmp_path):
         (["--reference-object", "rock"], "--reference-height-m"),
         (["--reference-height-m", "1"], "either --reference-object"),
         (["--camera-height-m", "-1"], "metres"),
+        (["--camera-height", "nan"], "metres"),
+        (["--reference-box", "1", "2", "nan", "4", "--reference-height", "1"], "in pixels"),
         (["--fov-deg", "200"], "degrees"),
         (["--reference-object", "log", "--reference-height-m", "0.4"], "--reference-box"),
         (["--camtrap-dp", "dp"], "--latitude"),
+        (["--library-dir", __file__], "is a file"),
     ],
 )
 def test_what_can_not_be_done_is_said_in_a_line(flags, said, photos, reader, tmp_path, capsys):
@@ -247,6 +250,75 @@ def test_what_can_not_be_done_is_said_in_a_line(flags, said, photos, reader, tmp
         run(photos / "a" / "1.png", tmp_path / "out", *flags)
     error = capsys.readouterr().err
     assert stopped.value.code == 2 and said in error and "Traceback" not in error
+
+
+def turned(path, orientation=6):
+    """The photo stored as a camera does that was held on its side, with EXIF that says so."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(path) as photo:
+        photo.transpose(Image.Transpose.ROTATE_90).save(path.with_name("t.png"), exif=exif)
+    return path.with_name("t.png")
+
+
+def test_a_photo_that_was_stored_on_its_side_is_read_upright(photos, reader, tmp_path):
+    pixels = np.zeros((*WIDE, 3), np.uint8)
+    pixels[20:, 30:] = (90, 160, 40)
+    Image.fromarray(pixels).save(photos / "a" / "1.png")
+    side = turned(photos / "a" / "1.png")
+    boxes = found(tmp_path, a__1=[(1, 0.9, BOX)], a__t=[(1, 0.9, BOX)])
+    scenes = []
+    for photo in (photos / "a" / "1.png", side):
+        run(photo, tmp_path / photo.stem, "--detections", boxes)
+        scenes.append(json.loads((tmp_path / photo.stem / "scene.json").read_text()))
+    np.testing.assert_array_equal(*reader.shown)
+    assert scenes[0]["objects"] == scenes[1]["objects"]
+
+
+def test_a_portrait_photo_is_read_where_its_animals_are(photos, reader, tmp_path, capsys):
+    photo = photos / "a" / "p.png"
+    Image.new("RGB", (64, 128), (90, 120, 60)).save(photo)
+    low, high = [0.1, 0.8, 0.4, 0.2], [0.1, 0.0, 0.4, 0.1]
+    boxes = found(tmp_path, a__p=[(1, 0.9, low), (1, 0.5, high)])
+    run(photo, tmp_path / "out", "--detections", boxes, "--fov-deg", 60)
+    scene = json.loads((tmp_path / "out" / "scene.json").read_text())
+    np.testing.assert_allclose(scene["objects"][1]["box"], [0.1, 0.8, 0.5, 1.0], atol=1e-3)
+    assert scene["animals_outside"] == 1
+    assert "1 of the detector's animals" in capsys.readouterr().out
+    expected = 2 * np.degrees(np.arctan(np.tan(np.radians(30)) / 2))
+    assert scene["fov_deg"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.png", None, "can't be read"),
+        ("a.png", b"", "the file is empty"),
+        ("a.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        ("a.png", (31, 400), "31x400 pixels; give at least 32"),
+        ("a" * 300 + ".png", None, "File name too long"),
+    ],
+)
+def test_photos_that_can_not_be_read_are_told_in_a_line(
+    name, content, said, reader, tmp_path, capsys
+):
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        Image.new("RGB", content).save(path)
+    with pytest.raises(SystemExit) as stopped:
+        run(path, tmp_path / "out")
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and said in error and name in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_folder_without_photos_is_named(reader, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path / "empty", tmp_path / "out")
+    assert stopped.value.code == 2 and "empty: holds no photo" in capsys.readouterr().err
 
 
 def test_a_run_of_which_nothing_could_be_read_fails(photos, reader, tmp_path, capsys):

@@ -77,6 +77,13 @@ def test_boxes_are_cut_at_the_border_and_their_number_is_bounded(tmp_path):
     assert len(told.animals) == 100 and told.animals[0].box_4 == pytest.approx((0, 0.9, 0.4, 1))
 
 
+@pytest.mark.parametrize(("conf", "kept"), [(10**400, 1.0), (-(10**400), 0.0), (1.5, 1.0)])
+def test_a_confidence_is_brought_between_0_and_1(tmp_path, conf, kept):
+    told = read_detections(saved(tmp_path, [entry("x.jpg", found(conf=conf))]))
+    sure = told.of(Path("x.jpg"), least=-(10**401))
+    assert [d.confidence for d in sure.animals] == [kept]
+
+
 def test_what_the_detector_could_not_read_is_said(tmp_path):
     images = [{"file": "x.jpg", "failure": "Failure image access", "detections": None}]
     with pytest.raises(DatasetError, match="Failure image access"):

@@ -5,11 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from lerf_wild.errors import DatasetError
 from lerf_wild.inverse.detections import Detection
 from lerf_wild.inverse.program_given import merged, square_starts
 from lerf_wild.inverse.program_images import find_photos, open_photo
-from lerf_wild.inverse.program_inference import Reading
+from lerf_wild.inverse.program_inference import Reading, seen_with
+from lerf_wild.inverse.program_reader import horizon_row
+from lerf_wild.inverse.program_samples import SETTING_COUNT
 from lerf_wild.program.statements import ANIMAL_KINDS
 from lerf_wild.program.types import Program, SceneObject, Settings
 
@@ -86,16 +90,16 @@ def test_animals_of_a_wide_photo_are_read_where_the_detector_saw_them():
 
 
 def test_boxes_of_the_file_and_of_the_picture_are_each_other_s_inverse(tmp_path):
-    from PIL import Image
-
-    for size, is_wide, shape in (
-        ((640, 320), True, (256, 512)),
-        ((640, 320), False, (256, 256)),
-        ((320, 640), True, (256, 256)),
-        ((6400, 100), True, (256, 2048)),
+    middle, foot = (0.4, 0.4, 0.6, 0.6), (0.1, 0.8, 0.6, 0.95)
+    for size, animals, shape in (
+        ((640, 320), [middle], (256, 512)),
+        ((640, 320), [], (256, 512)),
+        ((640, 320), None, (256, 256)),
+        ((320, 640), [foot], (256, 256)),
+        ((6400, 100), [middle], (256, 2048)),
     ):
         Image.new("RGB", size).save(tmp_path / "x.png")
-        photo = open_photo(tmp_path / "x.png", is_wide)
+        photo = open_photo(tmp_path / "x.png", animals)
         assert photo.rgb_HW3.shape == (*shape, 3)
         left, top, right, bottom = photo.window_4
         box = np.array([[left + 2, top + 3, right - 5, bottom - 7]], float)
@@ -103,6 +107,51 @@ def test_boxes_of_the_file_and_of_the_picture_are_each_other_s_inverse(tmp_path)
         np.testing.assert_allclose(whole, [0, 0, shape[1], shape[0]], atol=0.5)
         back = photo.shares(photo.from_file(box)) * [*size, *size]
         np.testing.assert_allclose(back, box, atol=1e-6)
+
+
+def test_of_a_portrait_the_square_is_read_that_shows_most_animals(tmp_path):
+    Image.new("RGB", (300, 600)).save(tmp_path / "x.png")
+
+    def rows(*animals):
+        return open_photo(tmp_path / "x.png", animals or None).window_4[1::2]
+
+    top, low, foot = (0.1, 0.0, 0.4, 0.2), (0.2, 0.6, 0.4, 0.8), (0.5, 0.7, 0.9, 1.0)
+    assert rows() == (150, 450)
+    assert rows(foot) == (300, 600) and rows(top) == (0, 300)
+    assert rows(top, low, foot) == (300, 600)
+    # Of equally many the surest is shown.
+    assert rows(top, foot) == (0, 300) and rows(foot, top) == (300, 600)
+
+
+def test_photos_are_upright_large_enough_and_know_their_field_of_view(tmp_path):
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    pixels[:, 40:] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.ascontiguousarray(np.rot90(pixels))).save(tmp_path / "x.png", exif=exif)
+    wide = open_photo(tmp_path / "x.png", [])
+    assert wide.file_size == (80, 40) and wide.fov_deg(50.0) == pytest.approx(50.0)
+    assert wide.rgb_HW3[:, :250].max() < 30 and wide.rgb_HW3[:, 262:].min() > 170
+    Image.fromarray(pixels).rotate(90, expand=True).save(tmp_path / "x.png")
+    part = open_photo(tmp_path / "x.png")
+    # Half of the rows have half of the tangent.
+    assert np.tan(np.radians(part.fov_deg(50.0) / 2)) == pytest.approx(np.tan(np.radians(25)) / 2)
+    Image.new("RGB", (900, 31)).save(tmp_path / "x.png")
+    with pytest.raises(DatasetError, match="900x31 pixels; give at least 32"):
+        open_photo(tmp_path / "x.png")
+
+
+def test_the_horizon_stays_in_its_row_whatever_the_field_of_view():
+    settings = torch.rand(5, SETTING_COUNT)
+    for fov_deg in (20.0, 40.0, 90.0):
+        focal = torch.full((5,), 128 / float(np.tan(np.radians(fov_deg / 2))))
+        seen, pitch = seen_with(settings, fov_deg)
+        rows = 128 + focal * torch.deg2rad(pitch - 90).tan()
+        usual = torch.full((5,), 128 / float(np.tan(np.radians(20))))
+        torch.testing.assert_close(rows, horizon_row(settings, usual, 256), atol=1e-3, rtol=0)
+        torch.testing.assert_close(horizon_row(seen, focal, 256), rows, atol=1e-3, rtol=0)
+        if fov_deg == 40.0:
+            torch.testing.assert_close(seen, settings, atol=1e-5, rtol=0)
 
 
 def test_photos_of_one_stem_get_folders_of_their_own(tmp_path):

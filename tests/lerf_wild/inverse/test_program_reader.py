@@ -24,11 +24,11 @@ from lerf_wild.inverse.program_detector import (
     centre_targets,
 )
 from lerf_wild.inverse.program_inference import detections
+from lerf_wild.inverse.program_numbers import permuted_ids
 from lerf_wild.inverse.program_reader import (
     ProgramReader,
     horizon_row,
     number_targets,
-    permuted_ids,
     places,
 )
 from lerf_wild.inverse.program_samples import SETTING_COUNT, scaled_settings, unscaled_settings
