@@ -5,7 +5,8 @@ other's way too. The named things are the habitat's own, taken in turn. Of every
 
     right_kind     it is what the sentence says, does what it says and has the height it says
     near           its outline, seen from above, is within 0.5 m of that of the named thing
-    grounded       its soles are within 2 cm of the true ground under them, on the mean
+    grounded       the level on which it stands is within 2 cm of the true ground's mean height
+                   under its soles
     free           no triangle of it goes through one of the habitat's things or of another item
     all_right      all four
     placed         sentences that were not refused
@@ -40,7 +41,7 @@ from lerf_wild.wildlife.settling import Scene, settle, standing_of
 
 NEAR_M, GROUND_M = 0.5, 0.02
 SOLE_M = 0.03
-"""Vertices this near to the lowest one are an item's soles."""
+"""Vertices less than this over the lowest one are an item's soles."""
 MIN_VIEWS = 60
 """Things that fewer views show are not asked for: no one would call them the scene's."""
 
@@ -192,7 +193,7 @@ def judged(
     ]
     named = [one.vertices() for one in habitat.items if one.asset.phrases[0] == thing]
     soles = vertices[vertices[:, 2] < vertices[:, 2].min() + SOLE_M]
-    rise = soles[:, 2] - habitat.terrain.height(soles[:, :2].astype(np.float32))
+    rise = item.position[2] - habitat.terrain.height(soles[:, :2].astype(np.float32))
     return Outcome(
         text,
         item.id,

@@ -1,17 +1,18 @@
 """The ground of a captured place from points of its surfaces, and what stands on it.
 
-Symbols: N points, G x G cells of a square map. Frame: the stage (metres, z up). A cell's ground is
-the lowest surface that spreads over a wide enough patch; what rises above it is an obstacle.
+Symbols: N points, G x G cells of a map, K = 2 G. Frame: the stage (metres, z up). A cell's ground
+is the lowest surface that spreads over a wide enough patch; what rises above it is an obstacle.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.interpolate import RBFInterpolator
 
 from lerf_wild.errors import WildlifeError
 
@@ -28,6 +29,12 @@ SMOOTH_M = 0.25
 OBSTACLE_M = 0.12
 """Points higher above the ground than this are of something that stands there."""
 MIN_CELL_POINTS = 3
+LOW_M = 0.6
+"""What is higher, such as a crown, is in the way of tall items alone."""
+MIN_TAKEN = 2
+"""Points in half a cell's width that say that something stands there."""
+PLATE_CELLS, PLATE_SMOOTHING = 40, 0.1
+"""Cells that each height follows from, and how little it follows any one of them."""
 MAX_CELLS = 400
 
 
@@ -43,6 +50,8 @@ class Ground:
     """Whether the photos show ground there."""
     obstacles_N3: Float[np.ndarray, "N 3"]
     """Surface points that are not ground."""
+    is_taken_KK: Bool[np.ndarray, "u v"] = field(default_factory=lambda: np.zeros((1, 1), bool))
+    """Where low things stand, their insides too, on a map of half the cells' width."""
 
     def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
         """Height of the ground, interpolated; beyond the map that of its nearest cell."""
@@ -50,11 +59,11 @@ class Ground:
 
     def is_known(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
         """Whether the ground at positions was seen."""
-        index_2N = np.round(self._cells(xy_N2)).astype(int)
-        size_2 = np.array(self.height_GG.shape)[:, None]
-        inside = ((index_2N >= 0) & (index_2N < size_2)).all(axis=0)
-        rows, columns = np.clip(index_2N, 0, size_2 - 1)
-        return inside & self.is_known_GG[rows, columns]
+        return _at(self.is_known_GG, xy_N2, self.low_2, self.cell_m)
+
+    def is_taken(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
+        """Whether a low thing stands at positions."""
+        return _at(self.is_taken_KK, xy_N2, self.low_2, 0.5 * self.cell_m)
 
     def normal(self, xy_N2: NDArray) -> Float[np.ndarray, "N 3"]:
         """Unit normal of the ground, upwards."""
@@ -108,14 +117,68 @@ def find_ground(points_N3: NDArray, cell_m: float = CELL_M) -> Ground:
     is_known = (count >= MIN_CELL_POINTS).reshape(shape)
     coarse, is_ground_cell = _opened(lowest.reshape(shape), is_known, cell_m)
     rough = Ground(low_2, cell_m, coarse, _grown(is_ground_cell), points[:0])
-    height = coarse
     for _ in range(2):
         rise = points[:, 2] - rough.height(points[:, :2])
         is_ground = np.abs(rise) < GROUND_BAND_M
-        height = height + _mean_around(rise[is_ground], flat[is_ground], shape, cell_m)
-        rough = replace(rough, height_GG=height)
-    rise = points[:, 2] - rough.height(points[:, :2])
-    return replace(rough, obstacles_N3=points[rise > OBSTACLE_M])
+        shift = _mean_around(rise[is_ground], flat[is_ground], shape, cell_m)
+        rough = replace(rough, height_GG=rough.height_GG + shift)
+    return _finished(rough, points)
+
+
+def _finished(rough: Ground, points_N3: NDArray) -> Ground:
+    """The ground from points beside all that stands, carried on below it, and its obstacles."""
+    rise = points_N3[:, 2] - rough.height(points_N3[:, :2])
+    size = tuple(2 * side for side in rough.height_GG.shape)
+    is_taken = _taken(points_N3, rise, rough.low_2, 0.5 * rough.cell_m, size)
+    wider = ndimage.binary_dilation(is_taken, np.ones((3, 3)))
+    is_free = ~_at(wider, points_N3[:, :2], rough.low_2, 0.5 * rough.cell_m)
+    own = points_N3[is_free & (np.abs(rise) < GROUND_BAND_M)]
+    height = _carried_on(own, rough)
+    ground = replace(rough, height_GG=height, is_taken_KK=is_taken)
+    rise = points_N3[:, 2] - ground.height(points_N3[:, :2])
+    return replace(ground, obstacles_N3=points_N3[rise > OBSTACLE_M])
+
+
+def _taken(
+    points_N3: NDArray, rise_N: NDArray, low_2: NDArray, cell_m: float, size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Cells in which something low stands; what encloses others has an inside without points."""
+    low = points_N3[(rise_N > OBSTACLE_M) & (rise_N < LOW_M)]
+    cells = np.floor((low[:, :2] - low_2) / cell_m).astype(int)
+    cells = cells[((cells >= 0) & (cells < size)).all(axis=1)]
+    count = np.bincount(cells[:, 0] * size[1] + cells[:, 1], minlength=size[0] * size[1])
+    outside = np.pad(count.reshape(size) >= MIN_TAKEN, 1)
+    closed = ndimage.binary_closing(outside, np.ones((3, 3)))[1:-1, 1:-1]
+    return ndimage.binary_fill_holes(closed)
+
+
+def _carried_on(own_N3: NDArray, rough: Ground) -> NDArray[np.float64]:
+    """Heights of the cells from points of the ground alone, by a thin plate through their means."""
+    shape = rough.height_GG.shape
+    cells = np.floor((own_N3[:, :2] - rough.low_2) / rough.cell_m).astype(int)
+    inside = ((cells >= 0) & (cells < shape)).all(axis=1)
+    flat = cells[inside, 0] * shape[1] + cells[inside, 1]
+    count = np.bincount(flat, minlength=shape[0] * shape[1])
+    rows = np.flatnonzero(count >= 2)
+    if len(rows) < PLATE_CELLS:
+        return rough.height_GG
+    means = [np.bincount(flat, own_N3[inside, k], len(count))[rows] / count[rows] for k in range(3)]
+    plate = RBFInterpolator(
+        np.stack(means[:2], axis=1), means[2], neighbors=PLATE_CELLS, smoothing=PLATE_SMOOTHING
+    )
+    known = np.argwhere(ndimage.binary_fill_holes(rough.is_known_GG))
+    height = rough.height_GG.copy()
+    height[tuple(known.T)] = plate(rough.low_2 + rough.cell_m * (known + 0.5))
+    return height
+
+
+def _at(map_KK: NDArray, xy_N2: NDArray, low_2: NDArray, cell_m: float) -> NDArray[np.bool_]:
+    """Values of a map at positions; False beyond it."""
+    cells_N2 = np.floor((np.asarray(xy_N2, np.float64) - low_2) / cell_m).astype(int)
+    size_2 = np.array(map_KK.shape)
+    inside = ((cells_N2 >= 0) & (cells_N2 < size_2)).all(axis=1)
+    rows, columns = np.clip(cells_N2, 0, size_2 - 1).T
+    return inside & map_KK[rows, columns]
 
 
 def _extent(points_N3: NDArray, cell_m: float) -> tuple[NDArray, tuple[int, int]]:

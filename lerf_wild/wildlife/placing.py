@@ -20,10 +20,14 @@ from lerf_wild.wildlife.looks import Look
 from lerf_wild.wildlife.tracing import Standing
 
 SPARE_M = 0.05
+SOLE_M, SOLES = 0.03, 60
+"""How high over its lowest point an item touches uneven ground, and at how many points."""
 ANKLE_M = 0.15
 """Grass and pebbles lower than this are in nobody's way."""
 FEW_POINTS = 4
 """Stray points of a vague field that a free box may hold."""
+TAKEN_SHARE = 0.1
+"""How much of the ground under an item may be taken: maps are coarse at their things' edges."""
 STEEPEST_DEG = 35.0
 STEP_M = 0.1
 YAWS = 8
@@ -39,6 +43,8 @@ class Footprint:
 
     low_3: NDArray[np.float64]
     high_3: NDArray[np.float64]
+    soles_S2: NDArray[np.float64] | None = None
+    """Where it touches the ground; all over its box when None."""
 
     @property
     def radius(self) -> float:
@@ -64,8 +70,8 @@ def footprint_of(look: Look, height_m: float) -> Footprint:
     """The box of a look of a height; crowns of trees count only as far as they hang low."""
     points = height_m * look.vertices_V3.astype(np.float64)
     low = points[points[:, 2] < max(1.0, 0.4 * float(points[:, 2].max()))]
-    low_3, high_3 = low.min(axis=0), low.max(axis=0)
-    return Footprint(low_3, np.array([*high_3[:2], high_3[2]]))
+    soles = points[points[:, 2] < points[:, 2].min() + SOLE_M, :2]
+    return Footprint(low.min(axis=0), low.max(axis=0), soles[:: len(soles) // SOLES + 1])
 
 
 def find_place(
@@ -157,6 +163,8 @@ def why_not(
     others: Sequence[Standing] = (),
 ) -> str | None:
     """What is in the way at a spot; None where it is free."""
+    if ground.is_taken(_covered(print_, spot_2, yaw_rad)).mean() > TAKEN_SHARE:
+        return "something of the scene"
     foot = np.array([*spot_2, foot_height(print_, spot_2, yaw_rad, ground)])
     near = np.linalg.norm(ground.obstacles_N3[:, :2] - spot_2, axis=1) < print_.radius + SPARE_M
     if np.count_nonzero(_inside(print_, foot, yaw_rad, ground.obstacles_N3[near])) > FEW_POINTS:
@@ -167,11 +175,23 @@ def why_not(
     return None
 
 
+def _covered(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.float64]:
+    """Points of the ground under an item, evenly over its box."""
+    steps = [
+        np.linspace(low, high, max(2, round((high - low) / STEP_M) + 1))
+        for low, high in zip(print_.low_3[:2], print_.high_3[:2])
+    ]
+    grid = np.stack(np.meshgrid(*steps), axis=-1).reshape(-1, 2)
+    return np.asarray(spot_2) + grid @ _turn(yaw_rad).T
+
+
 def foot_height(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
-    """Height at which an upright item stands: the mean of the ground under it."""
-    low, high = print_.low_3[:2], print_.high_3[:2]
-    corners = 0.7 * np.array([[x, y] for x in (low[0], 0, high[0]) for y in (low[1], 0, high[1])])
-    return float(ground.height(np.asarray(spot_2) + corners @ _turn(yaw_rad).T).mean())
+    """Height at which an upright item stands: the mean of the ground under its soles."""
+    if print_.soles_S2 is None or len(print_.soles_S2) == 0:
+        under = _covered(print_, spot_2, yaw_rad)
+    else:
+        under = np.asarray(spot_2) + print_.soles_S2 @ _turn(yaw_rad).T
+    return float(ground.height(under).mean())
 
 
 def check_by_hand(foot_3: NDArray, ground: Ground, what: str) -> None:
@@ -192,6 +212,20 @@ def check_by_hand(foot_3: NDArray, ground: Ground, what: str) -> None:
             f"The foot of {what} would be {abs(rise):.2f} m {side} the ground, which is at height "
             f"{foot_3[2] - rise:.2f}. Leave the height out to stand it on the ground."
         )
+
+
+def odd_place(foot_3: NDArray, ground: Ground, name: str) -> str | None:
+    """A line on an item of a file that stands where it can't be meant to; None for all others."""
+    if not ground.is_known(foot_3[None, :2])[0]:
+        return f"Item {name!r} stands outside of what the photos show; move it."
+    rise = float(foot_3[2] - ground.height(foot_3[None, :2])[0])
+    if -BELOW_M <= rise <= ABOVE_M:
+        return None
+    side = "below" if rise < 0 else "above"
+    return (
+        f"Item {name!r} stands {abs(rise):.2f} m {side} the ground; `wildlife move --item {name} "
+        "--at X Y` stands it on the ground."
+    )
 
 
 def _spots(target_2: NDArray, reach_m: float) -> NDArray[np.float64]:

@@ -40,19 +40,20 @@ class Surroundings:
     @cached_property
     def light(self) -> SceneLight:
         """The light that the points are in; that of a usual day where there is no ground."""
-        if self._level is None:
+        if self.known_ground is None:
             return usual_light()
         linear = (self.colours_N3.astype(np.float64) / 255.0) ** 2.2
         return estimate_light(self.points_N3, linear, self.ground)
 
     def ground_normals(self, xy_N2: NDArray) -> Float[np.ndarray, "N 3"]:
         """Unit normals of the ground; straight up where there is none."""
-        if self._level is None:
+        if self.known_ground is None:
             return np.tile([0.0, 0.0, 1.0], (len(xy_N2), 1))
-        return self._level.normal(xy_N2)
+        return self.known_ground.normal(xy_N2)
 
     @cached_property
-    def _level(self) -> Ground | None:
+    def known_ground(self) -> Ground | None:
+        """The ground, or None where there is none."""
         try:
             return self.ground
         except WildlifeError:

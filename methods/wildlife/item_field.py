@@ -6,7 +6,7 @@ Symbols: R rays of a bundle, C those that may meet an item, S samples, K rays th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.wildlife.compositing import Mixed, mean_depth, median_depth, mixed
 from lerf_wild.wildlife.likeness import SIDES, Likeness, likeness_of, side_seen
 from lerf_wild.wildlife.looks import look_of
+from lerf_wild.wildlife.placing import odd_place
 from lerf_wild.wildlife.population import Population
 from lerf_wild.wildlife.population_files import read_population
 from lerf_wild.wildlife.shading import item_colours, shadow_factors
@@ -64,6 +65,8 @@ class ItemField:
     _shown: Shown | None = None
     _stamp: tuple[int, int] | None = None
     _likeness: tuple[int, Likeness] | None = None
+    _judged: int = -1
+    _odd: set[str] = field(default_factory=set)
     _lock: Any = field(default_factory=threading.RLock)
 
     @property
@@ -76,31 +79,48 @@ class ItemField:
         with self._lock:
             stamp = _stamp(self.path)
             if self._shown is None or stamp != self._stamp:
-                self._stamp = stamp
                 try:
                     self.show(read_population(self.path))
                 except LerfWildError as error:
+                    self._stamp = stamp
                     self.on_trouble(str(error))
                     if self._shown is None:
                         self.show(Population())
             return self._shown  # type: ignore[return-value]
 
     def show(self, population: Population) -> Shown:
-        """Shows a population at once, before or without any file; tells what can't be shown."""
+        """Shows a population at once, until the file changes; tells what can't be shown."""
+        self._stamp = _stamp(self.path)
         library, standing, troubles = self.library(), [], list(population.troubles)
         for item in population.visible:
             try:
                 standing.append(stand(item, look_of(item, library), self.stage))
             except LerfWildError as error:
                 troubles.append(str(error))
-        known = set() if self._shown is None else set(self._shown.troubles)
-        for line in troubles:
-            if line not in known:
-                self.on_trouble(line)
+        self._tell(troubles)
         with self._lock:
             number = 0 if self._shown is None else self._shown.version + 1
             self._shown = Shown(population, scene_of(standing), tuple(troubles), number)
         return self._shown
+
+    def _tell(self, lines: Sequence[str]) -> None:
+        """Tells each trouble once for as long as it lasts."""
+        known = set() if self._shown is None else set(self._shown.troubles)
+        for line in lines:
+            if line not in known:
+                self.on_trouble(line)
+
+    def _tell_odd_places(self, shown: Shown) -> None:
+        """Tells of items that stand where they can't be meant to; they are drawn all the same."""
+        ground = self.surroundings().known_ground
+        if ground is None or self._judged == shown.version:
+            return
+        self._judged = shown.version
+        found = [odd_place(one.foot_3, ground, one.item.id) for one in shown.scene.standing]
+        fresh = {line for line in found if line is not None}
+        for line in sorted(fresh - self._odd):
+            self.on_trouble(line)
+        self._odd = fresh
 
     def likeness(self, encoder: Callable[[], ImageTextEncoder]) -> Likeness:
         """Embeddings of the items that are shown."""
@@ -125,9 +145,11 @@ class ItemField:
 
         Changes rgb, accumulation, depth and expected_depth, and fills the layers of items.
         """
-        scene = self.shown().scene
+        shown = self.shown()
+        scene = shown.scene
         if len(scene) == 0:
             return weights_RS1
+        self._tell_odd_places(shown)
         origins_R3, directions_R3 = self._on_stage(rays)
         factors_R3 = torch.ones_like(outputs["rgb"])
         if has_shadows:

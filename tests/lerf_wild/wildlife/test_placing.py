@@ -157,3 +157,33 @@ def test_free_places_are_those_of_the_grid_where_some_heading_is_free(ground):
         and any(why_not(BOX, spot, float(yaw), ground) is None for yaw in headings)
     ]
     assert len(found) == len(free) > 20
+
+
+def test_a_low_thing_takes_the_ground_inside_of_it_and_does_not_raise_it():
+    """A hollow bush: points on its outside alone, down to the ground."""
+    draw = np.random.default_rng(4)
+    xy = draw.uniform(-4, 4, (16_000, 2))
+    xy = xy[np.linalg.norm(xy, axis=1) > 0.6]
+    floor = np.column_stack([xy, true_height(xy)])
+    angle, rise = draw.uniform(0, 2 * np.pi, 1500), draw.uniform(0, 0.9, 1500)
+    rim = 0.7 * np.column_stack([np.cos(angle), np.sin(angle)])
+    bush = np.column_stack([rim, true_height(rim) + rise])
+    ground = find_ground(np.concatenate([floor, bush]))
+    inside = np.array([[0.0, 0.0], [0.3, 0.2], [-0.4, 0.1]])
+    assert ground.is_taken(inside).all()
+    assert not ground.is_taken(np.array([[1.2, 0.0], [0.0, -1.5], [90.0, 0.0]])).any()
+    around = np.concatenate([inside, [[0.9, 0.0], [0.0, -0.9]]])
+    np.testing.assert_allclose(ground.height(around), true_height(around), atol=0.02)
+    small = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 0.2]))
+    assert why_not(small, inside[0], 0.0, ground) == "something of the scene"
+    assert np.linalg.norm(find_place(small, inside[0], ground).foot_3[:2]) > 0.7
+
+
+def test_an_item_stands_on_its_soles_and_not_on_the_middle_of_its_box(ground):
+    soles = np.array([[0.4, 0.0], [0.45, 0.1]])
+    box = Footprint(BOX.low_3, BOX.high_3, soles)
+    spot = np.array([0.0, 1.5])
+    expected = ground.height(spot + soles).mean()
+    assert foot_height(box, spot, 0.0, ground) == pytest.approx(expected)
+    turned = spot + soles * [-1.0, -1.0]
+    assert foot_height(box, spot, np.pi, ground) == pytest.approx(ground.height(turned).mean())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lerf_wild.wildlife.items import Item
+from lerf_wild.wildlife.items import Item, Provenance
 from lerf_wild.wildlife.population import Population, with_change, with_item
 from lerf_wild.wildlife.population_files import edit_population, write_population
 from lerf_wild.wildlife.scene_light import usual_light
@@ -135,6 +135,41 @@ def test_an_item_that_cannot_be_shown_is_named_and_the_rest_stands(run):
     write_population(items.path, population)
     assert [one.item.id for one in items.shown().scene.standing] == ["cube_1"]
     assert any("none_such" in line for line in heard)
+
+
+def test_an_asset_of_another_licence_is_named_and_the_rest_is_drawn(run):
+    items, heard = run.model.items, []
+    items.on_trouble = heard.append
+    other = cube(id="cube_2", provenance=Provenance("hand", licence="CC-BY-4.0"))
+    write_population(items.path, with_item(with_item(Population(), cube()), other))
+    outputs, _ = rendered(run, 3)
+    assert float(outputs["items"].max()) == 1.0
+    assert len(heard) == 1 and "MIT" in heard[0] and "CC-BY-4.0" in heard[0]
+
+
+def test_items_below_the_ground_or_outside_are_named_and_the_rest_is_drawn(run, monkeypatch):
+    items, heard = run.model.items, []
+    draw = np.random.default_rng(0)
+    # A lawn below the cube on the run's stage, where the capture's y is up.
+    foot = items.stage.from_world(np.array([cube().position]))[0]
+    lawn = draw.uniform(-2, 2, (8000, 3)) * [1, 1, 0] + [*foot[:2], foot[2]]
+    around = Surroundings(lawn, np.full((8000, 3), 90, np.uint8))
+    monkeypatch.setattr(items, "surroundings", lambda: around)
+    monkeypatch.setattr(items, "on_trouble", heard.append)
+    sunk = items.stage.to_world(foot[None] - [0, 0, 1.5])[0]
+    far = items.stage.to_world(foot[None] + [90, 0, 0])[0]
+    population = with_item(Population(), cube())
+    population = with_item(population, cube(id="sunk", position=tuple(sunk.tolist())))
+    write_population(items.path, with_item(population, cube(id="far", position=tuple(far.tolist()))))
+    outputs, _ = rendered(run, 3)
+    rendered(run, 3)
+    assert float((outputs["items"] == 1).sum()) > 10
+    assert len(heard) == 2
+    assert "'sunk'" in heard[1] and "1.50 m below" in heard[1]
+    assert "'far'" in heard[0] and "outside" in heard[0]
+    write_population(items.path, with_item(Population(), cube()))
+    rendered(run, 3)
+    assert len(heard) == 2
 
 
 def test_hidden_items_are_not_drawn(run):
