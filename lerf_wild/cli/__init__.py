@@ -78,6 +78,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "lerf_wild.cli.wildlife_places:wildlife_swap",
         "make an item something else by words",
     ),
+    "wildlife walk": (
+        "lerf_wild.cli.wildlife_places:wildlife_walk",
+        "an animal on its way, as a video",
+    ),
     "wildlife where": (
         "lerf_wild.cli.wildlife_places:wildlife_where",
         "where something would have room",

@@ -1,6 +1,7 @@
-"""`lerf-wild wildlife where / swap`: where something could stand, and one item for another."""
+"""`lerf-wild wildlife where / swap / walk`: where to stand, what to be, and which way to go."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -95,3 +96,59 @@ def wildlife_swap(
     edit_population(path, lambda now: with_swap(now, new))
     say(Console(), f"{item}: {new.what}, {new.height_m:.2f} m")
     write_report(json_file, {"item": item_row(new)})
+
+
+def wildlife_walk(
+    load_config: Path,
+    item: str,
+    way: tuple[float, ...],
+    output_path: Path,
+    gait: Literal["walk", "trot", "gallop"] = "walk",
+    view: int = 0,
+    views: Literal["held-out", "train"] = "held-out",
+    fps: float = 12.0,
+    data: Path | None = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Draws an animal on its way through the scene, as a video or as pictures; moves nothing.
+
+    Args:
+        load_config: The run's config.yml.
+        item: Id of an animal, as `wildlife list` shows it.
+        way: Places that it comes by, x y x y ..., in the capture's coordinates.
+        output_path: A video (.mp4, .mkv, .webm), or a folder for pictures.
+        gait: How it goes.
+        view: Number of the camera that looks on, from 0.
+        views: Of which cameras.
+        fps: Frames a second.
+        data: Where the capture is now, if it has been moved.
+        json_file: Where to write the animal's state at each frame.
+    """
+    from lerf_wild.cli.progress import counting
+    from lerf_wild.cli.video import check_output, open_frames
+    from lerf_wild.errors import InputError
+    from lerf_wild.wildlife.population import Population, with_change
+    from lerf_wild.wildlife.population_files import read_population
+    from lerf_wild.wildlife.walking import on_its_way
+
+    if len(way) < 4 or len(way) % 2 or not 0 < fps <= 240:
+        raise InputError("--way takes two or more places, x y x y ..., and --fps 1 to 240.")
+    check_output(output_path)
+    console, run = Console(), open_populated(load_config, data)
+    cameras, items = run.dataset(views).cameras, run.model.items
+    if not 0 <= view < len(cameras):
+        raise InputError(f"--view {view}: there are {len(cameras)} {views} views, from 0.")
+    places = np.array(way).reshape(-1, 2)
+    on_stage = items.stage.from_world(np.column_stack([places, np.zeros(len(places))]))[:, :2]
+    ground, population = items.surroundings().ground, read_population(items.path)
+    states = on_its_way(population.item(item), on_stage, ground, items.stage, gait, fps)
+    run.model.keeps_rays = True
+    with counting(console, "drawing", len(states)) as advance, open_frames(output_path, fps) as out:
+        for state in states:
+            changes = {key: getattr(state, key) for key in ("position", "rotation", "animal")}
+            now = with_change(Population(population.items), item, "walk", **changes)
+            items.show(now)
+            out(run.answer(cameras, view, None).rgb_HW3)
+            advance()
+    say(console, f"{output_path}: {len(states)} frames.")
+    write_report(json_file, {"frames": [item_row(state) for state in states]})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from lerf_wild.errors import AssetError, InputError, WildlifeError
 from lerf_wild.render.light import Floats, to_linear
 from lerf_wild.render.raycast import vertex_normals
 from lerf_wild.wildlife.items import Animal, Item
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GAIT_FRAMES = 24
 """Moments of a gait's cycle that phases are rounded to."""
@@ -84,7 +88,7 @@ def animal_look(animal: Animal) -> Look:
     from lerf_wild.animals.species import species_named
 
     model = load_quadruped().model
-    betas = _betas(animal)
+    betas = betas_of(animal)
     rotations, shift = _pose(animal, betas)
     with torch.no_grad():
         posed = model.pose(betas, rotations, shift)
@@ -112,7 +116,8 @@ def animal_phrases(animal: Animal) -> tuple[str, ...]:
     return (*kind_names(animal.species), "animal")
 
 
-def _betas(animal: Animal):
+def betas_of(animal: Animal) -> Tensor:
+    """Shape coefficients (K,) of an animal; its species' where it has none of its own."""
     import torch
 
     from lerf_wild.animals.words.shapes import load_shape_flow

@@ -98,6 +98,8 @@ class WildlifeModel(LerfWildModel):
         # In a list, so that the items are no part of what is trained and saved.
         self._items: list[ItemField] = []
         self._kept_rays = KeptRays()
+        self.keeps_rays = False
+        """Whether marched rays are kept without a viewer too, for views that stand still."""
 
     def attach_items(self, items: ItemField) -> None:
         """Says what stands in the scene."""
@@ -115,7 +117,7 @@ class WildlifeModel(LerfWildModel):
 
     def _marched(self, rays: RayBundle) -> tuple[dict[str, Any], Tensor, RaySamples]:
         """As lerf-wild; a viewer's still rays are marched once, however often items change."""
-        if self._live is None or self.training:
+        if self.training or not (self.keeps_rays or self._live is not None):
             return super()._marched(rays)
         key = self._kept_rays.key(rays, weights_version(self))
         kept = self._kept_rays.get(key)
