@@ -33,6 +33,9 @@ from lerf_wild.synth.shards import Sample, read_dataset
 MARGIN = 1.2
 """Side of a crop over the longer side of the animal's box, as in GenZoo."""
 
+MIN_DEPTH = 0.05
+"""Points nearer to the camera, in the body's units, are projected as if they were this far."""
+
 
 @dataclass(frozen=True)
 class AnimalSamples:
@@ -84,7 +87,7 @@ class AnimalBatch:
     def project(self, points_BN3: Tensor) -> Tensor:
         """Places (B, N, 2) in the crops of points in the crops' camera axes."""
         shown = points_BN3 @ self.turns_B33.transpose(1, 2)
-        depth = shown[..., 2:].clamp_min(0.05)
+        depth = shown[..., 2:].clamp_min(MIN_DEPTH)
         return to_crop(self.k_B[:, None, None] * shown[..., :2] / depth, self.where)
 
 
@@ -173,8 +176,10 @@ def make_batch(
     root = (back @ samples.root_N3[..., None])[..., 0]
     joints = body.joints(samples.betas_NK, rotations, root)
     kappa = samples.k_N / where.half_B
-    place = kappa[:, None] * root[:, :2] / root[:, 2:]
-    camera = torch.cat([place, (kappa / root[:, 2]).log()[:, None], kappa.log()[:, None]], -1)
+    # The hips of an animal that all but touches the lens can lie behind it.
+    nearness = kappa / root[:, 2].clamp_min(MIN_DEPTH)
+    place = nearness[:, None] * root[:, :2]
+    camera = torch.cat([place, nearness.log()[:, None], kappa.log()[:, None]], -1)
     batch = AnimalBatch(
         crops_B3SS=cut_crops(samples.pictures_N3SS.float() / 255.0, where, size),
         betas_BK=samples.betas_NK,

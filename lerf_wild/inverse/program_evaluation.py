@@ -7,8 +7,8 @@ sight.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,7 +16,12 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from lerf_wild.errors import SceneProgramError
-from lerf_wild.inverse.program_inference import DEFAULT_FOV_DEG, THRESHOLD, read_pictures
+from lerf_wild.inverse.program_inference import (
+    DEFAULT_FOV_DEG,
+    THRESHOLD,
+    Reading,
+    read_pictures,
+)
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_samples import Sample
 from lerf_wild.inverse.program_templates import Templates
@@ -65,32 +70,59 @@ def compared(
     return pairs
 
 
+@dataclass(frozen=True)
+class Record:
+    """What was measured on one picture."""
+
+    objects: int
+    """In truth."""
+    guessed: int | None
+    """None for a program that did not parse."""
+    pairs: tuple[Pair, ...]
+    likeness: Mapping[str, float] = field(default_factory=dict)
+    """How much the program, drawn, is like the picture, by each measure."""
+
+
+def record(
+    truth: Program, guess: Program | None, candidates: Sequence[Sequence[str]] = ()
+) -> Record:
+    """The record of a picture; a guess that is None did not parse."""
+    if guess is None:
+        return Record(len(truth.objects), None, ())
+    pairs = tuple(compared(truth, guess, candidates))
+    return Record(len(truth.objects), len(guess.objects), pairs)
+
+
 def figures(
     truths: Sequence[Program],
     guesses: Sequence[Program | None],
     candidates: Sequence[Sequence[Sequence[str]]],
 ) -> dict[str, float]:
     """The flat figures of a table; a guess that is None did not parse."""
-    pairs, exact = [], []
-    for truth, guess, names in zip(truths, guesses, candidates, strict=True):
-        if guess is not None:
-            pairs += compared(truth, guess, names)
-            exact.append(len(truth.objects) == len(guess.objects))
-    count = sum(len(truth.objects) for truth in truths)
+    rows = [record(*row) for row in zip(truths, guesses, candidates, strict=True)]
+    return figures_of(rows)
+
+
+def figures_of(records: Sequence[Record]) -> dict[str, float]:
+    """The flat figures of a table, from the records of its pictures."""
+    pairs = [pair for row in records for pair in row.pairs]
+    count = sum(row.objects for row in records)
     yaws = [p.yaw_deg for p in pairs if np.isfinite(p.yaw_deg)]
+    measures = records[0].likeness if records else {}
     return {
-        "scenes": float(len(truths)),
+        "scenes": float(len(records)),
         "objects": float(count),
         "matched": len(pairs) / max(count, 1),
-        "parse_rate": float(np.mean([guess is not None for guess in guesses])),
-        "count_exact": float(np.sum(exact) / len(truths)),
+        "parse_rate": _mean([row.guessed is not None for row in records]),
+        "count_exact": _mean([row.guessed == row.objects for row in records]),
         "class_accuracy": _mean([p.same_kind for p in pairs]),
         "lateral_error": _median([p.lateral for p in pairs]),
         "distance_error": _median([p.distance for p in pairs]),
         "height_error": _median([p.height for p in pairs]),
-        "yaw_error_deg": _median(yaws),
+        "yaw_error_deg": _median(yaws, 180.0),
         "recall_at_1": _mean([p.rank == 0 for p in pairs]),
         "recall_at_5": _mean([0 <= p.rank < 5 for p in pairs]),
+        **{name: _mean([row.likeness[name] for row in records]) for name in measures},
     }
 
 
@@ -102,18 +134,33 @@ def measure_reader(
     threshold: float = THRESHOLD,
 ) -> dict[str, float]:
     """The figures of a reader on samples; what it reads is printed and parsed as text would be."""
-    truths, guesses, candidates = [], [], []
+    readings = read_samples(model, samples, templates, ground_GD, threshold)
+    return figures_of(records_of(samples, readings))
+
+
+def read_samples(
+    model: ProgramReader,
+    samples: Sequence[Sample],
+    templates: Templates,
+    ground_GD: Tensor,
+    threshold: float = THRESHOLD,
+) -> list[Reading]:
+    """What a reader says of samples of one field of view."""
+    readings = []
     for start in range(0, len(samples), EVAL_BATCH):
         part = samples[start : start + EVAL_BATCH]
         rgb = torch.from_numpy(np.stack([np.moveaxis(s.rgb, 2, 0) for s in part]))
         fov = part[0].program.settings.camera_fov_deg or DEFAULT_FOV_DEG
-        for sample, reading in zip(
-            part, read_pictures(model, rgb, templates, ground_GD, fov, threshold)
-        ):
-            truths.append(sample.program)
-            guesses.append(reparsed(reading.program))
-            candidates.append(reading.candidates)
-    return figures(truths, guesses, candidates)
+        readings += read_pictures(model, rgb, templates, ground_GD, fov, threshold)
+    return readings
+
+
+def records_of(samples: Sequence[Sample], readings: Sequence[Reading]) -> list[Record]:
+    """Records of samples and what was read of them."""
+    return [
+        record(sample.program, reparsed(reading.program), reading.candidates)
+        for sample, reading in zip(samples, readings, strict=True)
+    ]
 
 
 def reparsed(program: Program) -> Program | None:
@@ -153,5 +200,5 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if len(values) else 0.0
 
 
-def _median(values: Sequence[float]) -> float:
-    return float(np.median(values)) if len(values) else 1.0
+def _median(values: Sequence[float], worst: float = 1.0) -> float:
+    return float(np.median(values)) if len(values) else worst

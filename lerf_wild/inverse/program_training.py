@@ -1,8 +1,4 @@
-"""Trains the program reader that comes with the package.
-
-lerf-wild synth raw --output-dir train --scenes 750 --views 8 --seed 0
-python -m lerf_wild.inverse.program_training --data train --output-dir run
-"""
+"""Trains the program reader; `program_weights_training` and `ns-train raw` are its commands."""
 
 from __future__ import annotations
 

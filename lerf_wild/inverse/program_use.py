@@ -15,15 +15,13 @@ from lerf_wild.assets.library import Library, open_library
 from lerf_wild.assets.recipes import STARTERS
 from lerf_wild.inverse.detections import Detection
 from lerf_wild.inverse.program_detector import ground_embeddings
-from lerf_wild.inverse.program_evaluation import figures, measure_reader
 from lerf_wild.inverse.program_given import read_given
 from lerf_wild.inverse.program_inference import Reading, read_pictures
 from lerf_wild.inverse.program_library import joined_templates
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_refine import refine
-from lerf_wild.inverse.program_samples import Sample
 from lerf_wild.inverse.program_scale import rescaled
-from lerf_wild.inverse.program_templates import YAWS, Templates, library_templates
+from lerf_wild.inverse.program_templates import Templates, library_templates
 from lerf_wild.inverse.program_weights import (
     BUNDLED,
     READER,
@@ -112,24 +110,3 @@ def open_reader(folder: Path | None = None, library: Library | None = None) -> O
     key = file_sha256(place / READER)
     templates = joined_templates(templates, library, model.crops, key)
     return OpenReader(model, templates, ground_embeddings(), threshold, library, key)
-
-
-def measure_on(reader: OpenReader, samples: Sequence[Sample], yaws: int = YAWS) -> dict[str, float]:
-    """The figures of a reader on samples, with all templates or fewer."""
-    templates = reader.templates.fewer(yaws)
-    return measure_reader(reader.model, samples, templates, reader.ground_GD, reader.threshold)
-
-
-def refined_on(reader: OpenReader, samples: Sequence[Sample]) -> dict[str, float]:
-    """Errors before and after refinement on a few samples, under ``before_`` and ``refined_``."""
-    truths, before, after, names = [], [], [], []
-    for sample in samples:
-        fov = sample.program.settings.camera_fov_deg or 40.0
-        reading = reader.read(sample.rgb, fov)
-        truths.append(sample.program)
-        before.append(reading.program)
-        after.append(refine(reading.program, sample.rgb))
-        names.append(reading.candidates)
-    keys = ("lateral_error", "distance_error", "height_error", "yaw_error_deg")
-    first, second = figures(truths, before, names), figures(truths, after, names)
-    return {f"before_{k}": first[k] for k in keys} | {f"refined_{k}": second[k] for k in keys}

@@ -1,12 +1,6 @@
 """Makes the bundled reader: `python -m lerf_wild.inverse.program_weights_training --help`.
 
-    lerf-wild synth raw --output-dir starter --scenes 250
-    lerf-wild synth raw --output-dir grown --scenes 150 --assets grown
-    T="python -m lerf_wild.inverse.program_weights_training train --data starter grown"
-    $T --part pictures --output-path pictures.safetensors &
-    $T --part objects --output-path objects.safetensors
-    python -m lerf_wild.inverse.program_weights_training join --pictures pictures.safetensors \\
-        --objects objects.safetensors --output-dir lerf_wild/weights/raw
+The commands, from nothing to the page of docs, are in `lerf_wild/weights/raw/README.md`.
 """
 
 from __future__ import annotations

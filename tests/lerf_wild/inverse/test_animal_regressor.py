@@ -231,6 +231,13 @@ def test_training_lowers_the_loss_and_goes_on_where_it_was(tmp_path):
         assert torch.allclose(one, other, atol=1e-5)
 
 
+def test_hips_behind_the_camera_are_no_trouble():
+    found = samples()
+    found = replace(found, root_N3=found.root_N3 * torch.tensor([1.0, 1.0, -0.1]))
+    batch = plain_batch(found, body(), 64)
+    assert torch.isfinite(batch.camera_B4).all()
+
+
 def test_a_loss_that_is_not_finite_stops_training():
     trainer = AnimalTrainer(TrainingSpec(batch_size=2, low_precision=False), TINY)
     with torch.no_grad():
