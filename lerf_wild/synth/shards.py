@@ -195,8 +195,6 @@ def _in_processes(folder, make, plan, shards, workers) -> Iterator[int]:
 
 
 def _with_ray(folder, make, plan, shards, workers) -> Iterator[int]:
-    # Ray reads this when it is imported; on a busy machine its half minute is too short to start.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "240")
     try:
         import ray
     except ImportError:
