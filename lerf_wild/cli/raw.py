@@ -1,31 +1,21 @@
 """`lerf-wild raw render / eval`: scene programs to pictures, and figures of the reader."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from lerf_wild.cli.asset_options import Folder, opened
-from lerf_wild.cli.progress import say
+from lerf_wild.cli.progress import counting_to, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import InputError
 from lerf_wild.storage.atomic import writing
 
-BARS = {
-    "parse_rate": (1.0, "at least"),
-    "count_exact": (0.8, "at least"),
-    "class_accuracy": (0.95, "at least"),
-    "lateral_error": (0.05, "at most"),
-    "distance_error": (0.10, "at most"),
-    "height_error": (0.10, "at most"),
-    "yaw_error_deg": (12.0, "at most"),
-    "recall_at_1": (0.6, "at least"),
-    "recall_at_5": (0.9, "at least"),
-}
-"""What the bundled reader is held to on scenes that it has not seen."""
-EVAL_SEED, HELD_OUT_SEED = 20_000, 30_000
+USUAL_SEED, USUAL_SCENES = 10_000, 40
+"""Scenes that say what is usual in one; none of them is measured."""
+MOST_SAMPLES = 65_536
 ProgramFile = Annotated[
     Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROGRAM", help="A .scene, .txt or .json.")
 ]
@@ -51,13 +41,16 @@ def raw_render(
         blend_path: Where to keep Blender's scene.
         library_dir: Folder of added assets that the program may name.
     """
-    from lerf_wild.program.files import read_program
+    from lerf_wild.program.files import read_with_notes
     from lerf_wild.render.program_export import write_glb, write_usd
     from lerf_wild.render.scene_program import finder
 
     console = Console()
     find = finder(opened(console, library_dir))
-    scene, suffix = read_program(program), output_path.suffix.lower()
+    parsed, suffix = read_with_notes(program), output_path.suffix.lower()
+    for note in parsed.notes:
+        say(console, f"{program}: {note}")
+    scene = parsed.program
     if suffix == ".glb":
         write_glb(output_path, scene, find)
     elif suffix in (".usda", ".usdc"):
@@ -79,9 +72,18 @@ def raw_eval(
     assets: Literal["both", "seen", "unseen"] = "both",
     yaws: int = 24,
     refine: int = 0,
+    baselines: tuple[str, ...] = (),
+    output_dir: Path | None = None,
+    encoder: str = "auto",
+    dino: str = "auto",
+    likeness: bool = True,
     json_file: JsonFile = None,
 ) -> None:
     """Measures a reader on scenes that training never drew, with assets it knows and has not seen.
+
+    One table has the reader, each figure's interval of 95 % (bootstrap over scenes), and baselines:
+    one template an asset, the reader's boxes with medians for all else, the same program for every
+    picture, and readers that were trained as baselines.
 
     Args:
         scenes: Scenes of each sort, one picture each.
@@ -89,41 +91,99 @@ def raw_eval(
         weights: Folder of a `raw` run; the bundled reader when left out.
         data: Folder that `synth raw` wrote, to measure on that instead.
         assets: Scenes of assets of the training, of held out ones, or both.
-        yaws: Templates an asset that are looked up; 1 is the baseline.
-        refine: Scenes on which rendering and comparing is measured too.
+        yaws: Templates an asset that the reader looks up.
+        refine: First scenes of each sort on which rendering and comparing is measured too.
+        baselines: Runs of `ns-train raw` to compare with, such as permuted_ids=FOLDER.
+        output_dir: Where to keep what has been measured; a run that was stopped goes on there.
+        encoder: What compares drawn programs with pictures: wild-clip, auto, or any open_clip
+            model.
+        dino: The same for patch features: embedded, auto, or a model of transformers.
+        likeness: Whether programs are drawn and compared with the pictures at all.
         json_file: Where to write the figures as JSON.
     """
-    from lerf_wild.assets.library import starter_library
-    from lerf_wild.inverse.program_use import measure_on, open_reader, refined_on
+    from lerf_wild.cli.raw_figures import figures_table, flat_figures
+    from lerf_wild.inverse.program_measuring import measure_series
 
-    # Figures are of the starters, whoever measures them.
-    console, reader = Console(), open_reader(weights, starter_library())
-    sets = _sets(scenes, seed, data, assets)
-    figures: dict[str, Any] = {}
-    columns = {}
-    for name, samples in sets.items():
-        columns[name] = measure_on(reader, samples, yaws)
-        prefix = "" if name in ("seen", "data") else f"{name}_"
-        figures |= {f"{prefix}{key}": value for key, value in columns[name].items()}
-        if refine:
-            figures |= {f"{prefix}{k}": v for k, v in refined_on(reader, samples[:refine]).items()}
-    console.print(_table(columns))
-    write_report(json_file, {**figures, "yaws": yaws, "weights": str(weights or "bundled")})
+    console = Console()
+    _check_eval(scenes, seed, yaws, refine)
+    chosen = _series(scenes, seed, data, assets)
+    contest = _contest(console, weights, yaws, refine, baselines, (encoder, dino) * likeness)
+    results = {}
+    for name, series, draw, count in chosen:
+        with counting_to(console, f"pictures, {name}", count) as at:
+            results[name] = measure_series(contest, series, draw, count, output_dir, at)
+    console.print(figures_table(results))
+    figures = flat_figures(results, seed)
+    names = {} if contest.likeness is None else contest.likeness.names()
+    about = {"yaws": yaws, "weights": str(weights or "bundled"), **names}
+    write_report(json_file, {**figures, **about}, seed=seed)
 
 
-def _sets(scenes: int, seed: int, data: Path | None, assets: str) -> dict[str, list[Any]]:
-    from lerf_wild.inverse.program_data import drawn_samples, load_samples
-
+def _check_eval(scenes: int, seed: int, yaws: int, refine: int) -> None:
     if scenes < 1 or seed < 0:
         raise InputError(f"Give at least one scene and a seed of 0 or more, not {scenes}, {seed}.")
+    if not 1 <= yaws <= 24 or 24 % yaws:
+        raise InputError(f"--yaws {yaws}: give a divisor of 24, of which there are templates.")
+    if refine < 0:
+        raise InputError(f"--refine {refine}: give a number of scenes, 0 or more.")
+
+
+def _contest(
+    console: Console, weights: Path | None, yaws: int, refine: int, baselines: tuple[str, ...],
+    networks: tuple[str, ...],
+) -> Any:  # fmt: skip
+    from lerf_wild.assets.library import starter_library
+    from lerf_wild.inverse.program_baselines import usual_of
+    from lerf_wild.inverse.program_data import drawn_samples
+    from lerf_wild.inverse.program_likeness import load_likeness
+    from lerf_wild.inverse.program_measuring import Contest
+    from lerf_wild.inverse.program_use import open_reader
+
+    # Figures are of the starters, whoever measures them.
+    library = starter_library()
+    reader = open_reader(weights, library)
+    others = {name: open_reader(folder, library) for name, folder in _named(baselines).items()}
+    likeness = None
+    if networks:
+        likeness, missing = load_likeness(*networks)
+        say(console, ", ".join(f"{what}: {who}" for what, who in likeness.names().items()))
+        if missing:
+            say(console, f"LPIPS is left out: its network can't be had ({missing[:100]}).")
+    usual = usual_of([sample.program for sample in drawn_samples(USUAL_SCENES, 1, USUAL_SEED)])
+    return Contest(reader, others, usual, likeness, yaws, refine)
+
+
+def _named(baselines: tuple[str, ...]) -> dict[str, Path]:
+    from lerf_wild.inverse.program_measuring import OWN
+
+    named: dict[str, Path] = {}
+    for text in baselines:
+        name, _, folder = text.partition("=")
+        if not folder or not name.replace("_", "").isalnum() or name in (*OWN, *named):
+            raise InputError(f"--baselines {text[:80]!r}: write name=FOLDER, each name once.")
+        named[name] = Path(folder)
+    return named
+
+
+def _series(scenes: int, seed: int, data: Path | None, assets: str) -> list[tuple[Any, ...]]:
+    """Name, description, samples and number of each series."""
+    from lerf_wild.inverse.program_data import load_samples
+    from lerf_wild.inverse.program_measuring import SERIES, draw_series
+
     if data is not None:
-        return {"data": load_samples([data])}
-    sets = {}
-    if assets != "unseen":
-        sets["seen"] = drawn_samples(scenes, 1, EVAL_SEED + seed, "starter")
-    if assets != "seen":
-        sets["unseen"] = drawn_samples(scenes, 1, HELD_OUT_SEED + seed, "held-out")
-    return sets
+        samples = load_samples([data])
+        about = {"name": "data", "data": str(data.resolve()), "pictures": len(samples)}
+        return [("data", about, lambda start, size: samples[start : start + size], len(samples))]
+    return [
+        (
+            name,
+            {"name": name, "seed": first + seed, "pool": pool},
+            partial(draw_series, name, seed),
+            scenes,
+        )
+        for name, (first, pool) in SERIES.items()
+        if assets in ("both", name)
+    ]
 
 
 def _render_rays(scene: Any, path: Path, size: int, find: Any) -> None:
@@ -145,16 +205,6 @@ def _render_blender(
 
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: Cycles writes .png.")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise InputError(f"--samples {samples}: give rays a pixel, 1 to {MOST_SAMPLES}.")
     render_in_blender(scene, path, size, size, samples, blend_path, find)
-
-
-def _table(columns: dict[str, dict[str, float]]) -> Table:
-    table = Table(title="scene programs of held-out scenes")
-    table.add_column("figure")
-    for name in [*columns, "bar"]:
-        table.add_column(name, justify="right")
-    for key in next(iter(columns.values())):
-        limit, sense = BARS.get(key, (None, ""))
-        bar = "" if limit is None else f"{sense} {limit:g}"
-        table.add_row(key, *(f"{values[key]:.4g}" for values in columns.values()), bar)
-    return table

@@ -44,6 +44,14 @@ def test_a_program_is_drawn_and_exported_by_suffix(tmp_path, capsys):
     assert np.asarray(Image.open(tmp_path / "a.png")).shape == (48, 48, 3)
     main([*flags, str(tmp_path / "a.glb")])
     assert (tmp_path / "a.glb").read_bytes()[:4] == b"glTF"
+    whole = (tmp_path / "scene.txt").read_text()
+    (tmp_path / "scene.txt").write_text(whole + "add(pixels=10, loc=(0.")
+    main([*flags, str(tmp_path / "b.png")])
+    assert "is cut off" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main([*flags, str(tmp_path / "a.png"), "--renderer", "blender", "--samples", "0"])
+    assert stopped.value.code == 2
+    assert "rays a pixel" in capsys.readouterr().err
     for name in ("a.tiff", "a"):
         with pytest.raises(SystemExit) as stopped:
             main([*flags, str(tmp_path / name)])
@@ -51,9 +59,29 @@ def test_a_program_is_drawn_and_exported_by_suffix(tmp_path, capsys):
     assert "give a .png" in capsys.readouterr().err
 
 
+def test_one_table_has_the_reader_its_intervals_and_the_baselines(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("lerf_wild.cli.raw.USUAL_SCENES", 4)
+    report = tmp_path / "raw.json"
+    flags = ["raw", "eval", "--scenes", "2", "--assets", "seen", "--likeness", "False"]
+    main([*flags, "--output-dir", str(tmp_path / "kept"), "--json", str(report)])
+    told = json.loads(report.read_text())
+    for name in ("parse_rate", "count_exact", "yaw_error_deg", "recall_at_5"):
+        assert told[f"{name}_low"] <= told[f"{name}_high"]
+        assert f"one_template_{name}" in told and f"over_constant_{name}" in told
+    assert told["parse_rate"] == 1.0 and told["scenes"] == 2
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("95 %", "medians", "constant", "seen: 2"))
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["seen_00000.json"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["eval", "--yaws", "7"], "divisor of 24"),
+        (["eval", "--refine", "-1"], "0 or more"),
+        (["eval", "--baselines", "nowhere"], "name=FOLDER"),
+        (["eval", "--baselines", "constant=nowhere"], "name=FOLDER"),
+        (["eval", "--baselines", "permuted_ids=nowhere"], "no such file"),
         (["reconstruct", "missing.png", "--output-dir", "out"], "missing.png"),
         (["eval", "--scenes", "0"], "at least one scene"),
         (["eval", "--weights", "nowhere"], "no such file"),
