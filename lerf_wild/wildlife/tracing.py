@@ -20,6 +20,10 @@ from lerf_wild.wildlife.items import Item
 from lerf_wild.wildlife.looks import Look
 from lerf_wild.wildlife.stage import Stage
 
+NEAR_PAIRS = 400_000
+"""Pairs of a ray and an item that are looked at together."""
+_NO_ROWS = np.zeros(0, np.int64)
+
 
 class LookTree:
     """The triangles of a look, ready for rays in its own frame."""
@@ -104,14 +108,6 @@ class Standing:
         turned = self.item.height_m * np.asarray(points_N3, np.float64) @ self.turn_33.T
         return (turned + self.foot_3).astype(np.float32)
 
-    def near(self, origins_N3: NDArray, directions_N3: NDArray) -> NDArray[np.int64]:
-        """Rows of the rays that pass through the sphere."""
-        towards = self.middle_3 - origins_N3
-        along = np.einsum("nc,nc->n", towards, directions_N3)
-        squared = np.einsum("nc,nc->n", towards, towards)
-        inside = squared - along**2 < self.radius**2
-        return np.flatnonzero(inside & ((along > 0) | (squared < self.radius**2)))
-
     def own(self, origins_N3: NDArray, directions_N3: NDArray) -> tuple[Floats, Floats]:
         """Rays in the frame of the look; directions keep their length."""
         local = (origins_N3 - self.foot_3) @ self.turn_33 / self.item.height_m
@@ -146,16 +142,47 @@ class ItemScene:
     def __len__(self) -> int:
         return len(self.standing)
 
-    def trace(self, origins_N3: NDArray, directions_N3: NDArray) -> ItemHits:
-        """The nearest hit of each ray (unit directions) with normal and albedo."""
+    def near(self, origins_N3: NDArray, directions_N3: NDArray) -> list[NDArray[np.int64]]:
+        """For each item, the rows of the rays (unit directions) that pass through its sphere."""
+        count = len(self.standing)
+        if count == 0:
+            return []
+        middles_I3 = np.array([one.middle_3 for one in self.standing])
+        radii_I = np.array([one.radius for one in self.standing])
+        parts: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
+        step = max(NEAR_PAIRS // count, 1)
+        for start in range(0, len(origins_N3), step):
+            inside_NI = _in_spheres(
+                np.asarray(origins_N3[start : start + step], np.float64),
+                np.asarray(directions_N3[start : start + step], np.float64),
+                middles_I3,
+                radii_I,
+            )
+            for part, inside_N in zip(parts, inside_NI.T):
+                part.append(np.flatnonzero(inside_N) + start)
+        return [np.concatenate([_NO_ROWS, *part]) for part in parts]
+
+    def trace(
+        self,
+        origins_N3: NDArray,
+        directions_N3: NDArray,
+        near: Sequence[NDArray[np.int64]] | None = None,
+    ) -> ItemHits:
+        """The nearest hit of each ray (unit directions) with normal and albedo.
+
+        Args:
+            origins_N3: Where rays start.
+            directions_N3: Where they go.
+            near: For each item, the rows of the rays that may meet it; looked for when None.
+        """
         origins = np.asarray(origins_N3, np.float64)
         directions = np.asarray(directions_N3, np.float64)
         count = len(origins)
         distance = np.full(count, np.inf, np.float32)
         normals, albedo = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
         index = np.full(count, -1, np.int32)
-        for number, one in enumerate(self.standing):
-            rows = one.near(origins, directions)
+        near = self.near(origins, directions) if near is None else near
+        for number, (one, rows) in enumerate(zip(self.standing, near)):
             if len(rows) == 0:
                 continue
             found, normal, colour = one.tree.trace(*one.own(origins[rows], directions[rows]))
@@ -173,12 +200,23 @@ class ItemScene:
         """Whether an item lies along each ray that starts at a point."""
         points, directions = np.asarray(points_N3, np.float64), np.asarray(directions_N3)
         blocked = np.zeros(len(points), bool)
-        for one in self.standing:
-            rows = one.near(points, directions)
+        for one, rows in zip(self.standing, self.near(points, directions)):
             rows = rows[~blocked[rows]]
             if len(rows):
                 blocked[rows] = one.tree.occluded(*one.own(points[rows], directions[rows]))
         return blocked
+
+
+def _in_spheres(
+    origins_N3: NDArray, directions_N3: NDArray, middles_I3: NDArray, radii_I: NDArray
+) -> NDArray[np.bool_]:
+    """Whether each ray passes through each sphere; products of matrices, as pairs are many."""
+    starts_N = np.einsum("nc,nc->n", origins_N3, directions_N3)
+    along_NI = directions_N3 @ middles_I3.T - starts_N[:, None]
+    lengths_N = np.einsum("nc,nc->n", origins_N3, origins_N3)
+    squared_NI = lengths_N[:, None] - 2.0 * origins_N3 @ middles_I3.T + (middles_I3**2).sum(axis=1)
+    beyond_NI = squared_NI - radii_I**2
+    return (beyond_NI < along_NI**2) & ((along_NI > 0) | (beyond_NI < 0))
 
 
 def stand(item: Item, look: Look, stage: Stage) -> Standing:

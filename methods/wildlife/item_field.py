@@ -155,11 +155,13 @@ class ItemField:
         if has_shadows:
             factors_R3 = self._shadows(scene, origins_R3, directions_R3, outputs)
         outputs["rgb"] = outputs["rgb"] * factors_R3
-        rows = _candidates(scene, origins_R3, directions_R3)
+        near = scene.near(origins_R3, directions_R3)
+        rows = np.unique(np.concatenate(near))
         if len(rows) == 0:
             return weights_RS1
         places_CK3, towards_CK3 = _pixel_rays(rays, rows, origins_R3, directions_R3, pixel_rays)
-        found = self._traced(scene, places_CK3, towards_CK3)
+        within = [np.searchsorted(rows, one) for one in near]
+        found = self._traced(scene, places_CK3, towards_CK3, within)
         index = torch.from_numpy(rows).to(weights_RS1.device)
         return _composited(outputs, samples, weights_RS1, colours_RS3, factors_R3, index, found)
 
@@ -173,17 +175,30 @@ class ItemField:
     ) -> Tensor:
         """What items leave of the light of each ray's surface, as factors on sRGB colours."""
         rgb, surroundings = outputs["rgb"], self.surroundings()
+        light = surroundings.light
         depth_R = outputs["depth"][:, 0].cpu().numpy().astype(np.float64)
-        points = origins_R3 + (depth_R * self.stage.metres_per_nerf)[:, None] * directions_R3
-        is_solid = outputs["accumulation"][:, 0].cpu().numpy() > SHADOWED_ACCUMULATION
-        factors = np.ones((len(points), 3), np.float32)
-        normals = surroundings.ground_normals(points[is_solid][:, :2])
-        factors[is_solid] = shadow_factors(scene, surroundings.light, points[is_solid], normals)
+        solid = np.flatnonzero(outputs["accumulation"][:, 0].cpu().numpy() > SHADOWED_ACCUMULATION)
+        reach_R1 = (depth_R * self.stage.metres_per_nerf)[solid, None]
+        points = origins_R3[solid] + reach_R1 * directions_R3[solid]
+        towards = np.broadcast_to(light.light.sun_direction_3, points.shape)
+        shaded = np.unique(np.concatenate(scene.near(points, towards)))
+        factors = np.ones((len(depth_R), 3), np.float32)
+        normals = surroundings.ground_normals(points[shaded][:, :2])
+        factors[solid[shaded]] = shadow_factors(scene, light, points[shaded], normals)
         return torch.from_numpy(factors).to(rgb)
 
-    def _traced(self, scene: ItemScene, origins_CK3: np.ndarray, directions_CK3: np.ndarray) -> Any:
+    def _traced(
+        self,
+        scene: ItemScene,
+        origins_CK3: np.ndarray,
+        directions_CK3: np.ndarray,
+        near: Sequence[np.ndarray],
+    ) -> "TracedPixels":
+        """What the rays through pixels meet; `near` has the pixels that each item may be in."""
         flat_o, flat_d = origins_CK3.reshape(-1, 3), directions_CK3.reshape(-1, 3)
-        hits = scene.trace(flat_o, flat_d)
+        each = np.arange(origins_CK3.shape[1])
+        rows = [(len(each) * one[:, None] + each).ravel() for one in near]
+        hits = scene.trace(flat_o, flat_d, rows)
         reach = np.where(hits.hit, hits.distance_N, 0.0).astype(np.float64)
         points = flat_o + reach[:, None] * flat_d
         colours = item_colours(scene, self.surroundings().light, points, hits)
@@ -219,14 +234,6 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino
-
-
-def _candidates(scene: ItemScene, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Rows of the rays that pass near any item."""
-    near = np.zeros(len(origins), bool)
-    for one in scene.standing:
-        near[one.near(origins, directions)] = True
-    return np.flatnonzero(near)
 
 
 def _pixel_rays(

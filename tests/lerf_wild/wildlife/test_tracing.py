@@ -13,6 +13,7 @@ from lerf_wild.assets.library import Library, starter_library
 from lerf_wild.assets.mesh import Asset
 from lerf_wild.errors import WildlifeError
 from lerf_wild.frames import Placed
+from lerf_wild.wildlife import tracing
 from lerf_wild.wildlife.items import Animal, Item, Provenance, level_to, quaternion_of, upright
 from lerf_wild.wildlife.looks import animal_look, look_of
 from lerf_wild.wildlife.stage import Stage
@@ -142,3 +143,27 @@ def test_starters_have_looks():
     look = look_of(item, starter_library())
     assert float(look.vertices_V3[:, 2].max()) == pytest.approx(1.0, abs=1e-5)
     assert look.licence == entry.licence
+
+
+def test_rays_near_items_are_those_that_pass_their_spheres(tmp_path, monkeypatch):
+    library, stage = box_library(tmp_path), Stage(Capture())
+    draw = np.random.default_rng(5)
+    items = [crate(id=f"crate_{k}", position=tuple(draw.uniform(-6, 6, 3).tolist())) for k in "abc"]
+    scene = scene_of([stand(item, look_of(item, library), stage) for item in items])
+    origins = draw.uniform(-3, 3, (300, 3))
+    directions = draw.normal(size=(300, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    monkeypatch.setattr(tracing, "NEAR_PAIRS", 100)
+    for one, rows in zip(scene.standing, scene.near(origins, directions)):
+        expected = []
+        for row, (origin, direction) in enumerate(zip(origins, directions)):
+            along = max((one.middle_3 - origin) @ direction, 0.0)
+            if np.linalg.norm(origin + along * direction - one.middle_3) < one.radius:
+                expected.append(row)
+        assert rows.tolist() == expected and len(expected) > 3
+    found, again = (
+        scene.trace(origins, directions),
+        scene.trace(origins, directions, scene.near(origins, directions)),
+    )
+    np.testing.assert_array_equal(found.distance_N, again.distance_N)
+    assert scene_of([]).near(origins, directions) == []
