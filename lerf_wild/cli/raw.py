@@ -16,6 +16,8 @@ from lerf_wild.storage.atomic import writing
 USUAL_SEED, USUAL_SCENES = 10_000, 40
 """Scenes that say what is usual in one; none of them is measured."""
 MOST_SAMPLES = 65_536
+TABLE_WIDTH = 120
+"""Characters of the table of figures, also where a pipe or a narrow window would cut its words."""
 ProgramFile = Annotated[
     Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROGRAM", help="A .scene, .txt or .json.")
 ]
@@ -112,7 +114,7 @@ def raw_eval(
     for name, series, draw, count in chosen:
         with counting_to(console, f"pictures, {name}", count) as at:
             results[name] = measure_series(contest, series, draw, count, output_dir, at)
-    console.print(figures_table(results))
+    Console(width=max(console.width, TABLE_WIDTH)).print(figures_table(results))
     figures = flat_figures(results, seed)
     names = {} if contest.likeness is None else contest.likeness.names()
     about = {"yaws": yaws, "weights": str(weights or "bundled"), **names}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from lerf_wild.inverse.program_evaluation import Record, figures_of
@@ -31,9 +32,10 @@ def figures_table(results: Mapping[str, Records]) -> Table:
     """One table: for each series of pictures the reader, its intervals, what it is held to, and the
     baselines."""
     others = [name for name in next(iter(results.values())) if name != OURS]
-    table = Table(title="scene programs of held-out scenes")
-    for title in ("figure", OURS, "95 %", "held to", *others):
-        table.add_column(title.replace("_", " "), justify="left" if title == "figure" else "right")
+    table = Table(title="scene programs of held-out scenes", box=SIMPLE, pad_edge=False)
+    table.add_column("figure", no_wrap=True)
+    for title in (OURS, "95 %", "held to", *others):
+        table.add_column(title.replace("_", " "), justify="right")
     for series, records in results.items():
         found = figures_of(records[OURS])
         spans = {name: interval(values) for name, values in redrawn(records[OURS]).items()}
@@ -42,7 +44,7 @@ def figures_table(results: Mapping[str, Records]) -> Table:
         table.add_row(f"{series}: {found['scenes']:.0f} scenes", style="bold")
         for name in [name for name in FIGURES if name in found]:
             bar = f"{_mark(name)} {_short(bars[name])}" if name in bars else ""
-            span = " ".join(map(_short, spans[name]))
+            span = "-".join(map(_short, spans[name]))
             rest = [_short(column[name]) for column in theirs]
             table.add_row(name, _short(found[name]), span, bar, *rest)
         table.add_section()
