@@ -128,16 +128,13 @@ def row_of(
     cameras, items = run.dataset("held-out").cameras, run.model.items
     items.show(population)
     index = best_view(run, cameras)
-    query = run.query([phrase])
-    items.show(Population())
-    bare = run.answer(cameras, index, None)
-    items.show(population)
-    full = run.answer(cameras, index, query)
+    full = run.answer(cameras, index, run.query([phrase]))
+    true = (run.dataset("held-out")[index]["image"][..., :3].numpy() * 255).astype(np.uint8)
     numbers = full.outputs["items"][..., 0].numpy().astype(int)
     found = overlay(full.rgb_HW3, full.relevancy_HWP[..., 0], MASK_RELEVANCY)
     pictures = [
-        ("the field", bare.rgb_HW3),
-        ("populated", full.rgb_HW3),
+        ("the place: a photo that training never saw", true),
+        ("the field, populated", full.rgb_HW3),
         (f'asked for "{phrase}"', found),
         ("exported: masks and boxes", annotated(full.rgb_HW3, numbers)),
     ]

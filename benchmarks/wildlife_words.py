@@ -7,7 +7,8 @@ other's way too. The named things are the habitat's own, taken in turn. Of every
     near           its outline, seen from above, is within 0.5 m of that of the named thing
     grounded       the level on which it stands is within 2 cm of the true ground's mean height
                    under its soles
-    free           no triangle of it goes through one of the habitat's things or of another item
+    free           no triangle of it goes through one of the habitat's things or of another item,
+                   and none of these encloses it
     all_right      all four
     placed         sentences that were not refused
 
@@ -218,12 +219,13 @@ def gap(first_N2: NDArray, second_M2: NDArray) -> float:
 
 
 def crossings(first: tuple[NDArray, NDArray], second: tuple[NDArray, NDArray]) -> int:
-    """Edges of one mesh that go through a triangle of the other; 0 where they are apart."""
+    """Edges of one mesh that go through a triangle of the other, and vertices of the first that
+    the other encloses; 0 where they are apart."""
     low = np.maximum(first[0].min(axis=0), second[0].min(axis=0))
     high = np.minimum(first[0].max(axis=0), second[0].max(axis=0))
     if (low > high).any():
         return 0
-    return _through(*first, *second) + _through(*second, *first)
+    return _through(*first, *second) + _through(*second, *first) + _enclosed(first[0], second)
 
 
 def _through(vertices: NDArray, faces: NDArray, others: NDArray, other_faces: NDArray) -> int:
@@ -237,6 +239,19 @@ def _through(vertices: NDArray, faces: NDArray, others: NDArray, other_faces: ND
     found = scene.run(np.float32(starts[is_long]), np.float32(towards), output=True)
     del mesh
     return int(((found["primID"] >= 0) & (found["tfar"] < lengths[is_long])).sum())
+
+
+def _enclosed(vertices: NDArray, body: tuple[NDArray, NDArray]) -> int:
+    """Of a hundred vertices, those from which the body is met upwards and to all four sides."""
+    some = np.float32(vertices[:: len(vertices) // 100 + 1])
+    scene = rtcore_scene.EmbreeScene()
+    mesh = TriangleMesh(scene, np.float32(body[0]), np.ascontiguousarray(body[1], np.int32))
+    inside = np.ones(len(some), bool)
+    for towards in ((0, 0, 1), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0)):
+        rays = np.tile(np.float32(towards), (len(some), 1))
+        inside &= scene.run(some, rays, query="OCCLUDED") == 0
+    del mesh
+    return int(inside.sum())
 
 
 def _no_search(words: str) -> Any:

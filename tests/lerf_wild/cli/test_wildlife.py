@@ -58,6 +58,9 @@ def test_an_item_is_hidden_without_opening_the_run(run_folder, exit_code):
         (("place",), "--text"),
         (("place", "--text", "a fox", "--asset", "red_fox"), "one of"),
         (("place", "--asset", "red_fox", "--at", "1"), "two or three"),
+        (("walk", "--item", "fox_1", "--way", "0", "0", "--output-path", "a.mp4"), "two or more"),
+        (("export", "--output-dir", "a", "--camtrap-dp", "b"), "--deployment-id"),
+        (("export", "--output-dir", "a", "--dataset", "False", "--camtrap-dp", "b"), "--dataset"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line_or_two(run_folder, exit_code, capsys, words, said):
