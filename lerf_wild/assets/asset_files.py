@@ -114,10 +114,10 @@ def read_description(path: Path) -> tuple[Description, float, str]:
         content = json.loads(text)
         description = Description(
             checked_kind(content["kind"]),
-            str(content["species"])[:80],
-            tuple(str(phrase)[:80] for phrase in content["phrases"][:32]),
-            str(content["licence"])[:80],
-            dict(content["provenance"]),
+            _words(content["species"]),
+            tuple(_words(phrase) for phrase in content["phrases"][:32]),
+            _words(content["licence"]),
+            {_words(k): _plain(v) for k, v in dict(content["provenance"]).items()},
         )
         height_m, key = float(content["height_m"]), str(content["key"])
         if not 0.0 < height_m < 1e3 or not re.fullmatch(r"[0-9a-f]{64}", key):
@@ -169,6 +169,15 @@ def _check_arrays(path: Path, vertices: np.ndarray, faces: np.ndarray, colours: 
     )
     if not sound:
         raise AssetError(f"{path}: holds vertices or faces out of range; add the asset again.")
+
+
+def _plain(value: object) -> object:
+    return _words(value, 300) if isinstance(value, str) else value
+
+
+def _words(text: object, most: int = 80) -> str:
+    """Text that a terminal can show: files may come from others."""
+    return "".join(c if c.isprintable() else " " for c in str(text)[:most])
 
 
 def _reason(fault: Exception) -> str:

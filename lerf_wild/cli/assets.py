@@ -71,11 +71,14 @@ def assets_add(
     library = opened(console, library_dir)
     spec = ImportSpec(up, front, height_m, colour)
     words = (species, phrases, licence, source)
+    # Whatever is wrong with the encoder is said before anything is added.
+    seeing = resolve_encoder(encoder)
     added = []
     for file in files:
-        library = _added(library, file, name or _name_of(file), kind, words, spec, overwrite)
-        added.append(library.names[-1] if name is None else name)
-    indexed(console, library.only(added), resolve_encoder(encoder))
+        called = _name_of(file) if name is None else name
+        library = _added(library, file, called, kind, words, spec, overwrite)
+        added.append(called)
+    indexed(console, library.only(added), seeing)
     drawn(console, library.only(added))
     for item in added:
         entry = library.entry(item)

@@ -17,7 +17,7 @@ from lerf_wild.assets.infinigen_grower import grow_infinigen, is_ready, make_env
 from lerf_wild.assets.library import open_library
 from lerf_wild.assets.templates import TemplateSpec, render_template
 from lerf_wild.cli import main
-from lerf_wild.errors import AssetError
+from lerf_wild.errors import AssetError, EncoderError
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +99,44 @@ def test_mistakes_are_told_in_one_line(words, said, capsys):
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("flags", [["--name", ""], ["--encoder", "magic"], ["--height-m", "nan"]])
+def test_what_is_refused_is_not_added(flags, tmp_path, monkeypatch):
+    def resolve(name, *_):
+        if name == "magic":
+            raise EncoderError("There is no encoder 'magic'.")
+        return CoarseEncoder()
+
+    monkeypatch.setattr("lerf_wild.language.registry.resolve_encoder", resolve)
+    with pytest.raises(SystemExit) as stopped:
+        run("add", mesh_file(tmp_path, "ball", (9, 9, 9)), "--kind", "rock", *flags)
+    assert stopped.value.code == 2 and len(open_library(None, False)) == 0
+
+
+def test_words_of_an_asset_hold_nothing_that_a_terminal_obeys(tmp_path):
+    words = ["--licence", "a\x1b[31m" + "b" * 900, "--species", "red\nball", "--source", "\x07x"]
+    run("add", mesh_file(tmp_path, "ball", (220, 30, 30)), "--kind", "rock", *words)
+    entry = open_library(None, False).entry("ball")
+    said = (entry.licence, entry.species, *entry.phrases, str(entry.provenance["source"]))
+    assert all(text.isprintable() and len(text) <= 300 for text in said)
+    assert entry.species == "red ball" and entry.licence.startswith("a [31mb")
+
+
+def test_a_photo_that_was_stored_on_its_side_is_searched_upright(tmp_path):
+    run("add", mesh_file(tmp_path, "ball", (220, 30, 30)), "--kind", "rock")
+    pixels = np.zeros((60, 90, 3), np.uint8)
+    pixels[:, :30] = (220, 30, 30)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(np.ascontiguousarray(np.rot90(pixels))).save(tmp_path / "b.png", exif=exif)
+    scores = []
+    for name in ("a", "b"):
+        told = tmp_path / f"{name}.json"
+        run("search", tmp_path / f"{name}.png", "--box", 0, 0, 30, 60, "--json", told)
+        scores.append(json.loads(told.read_text())["answers"][0]["matches"][0]["score"])
+    assert scores[0] == pytest.approx(scores[1])
 
 
 def test_one_of_each_kind_is_grown_and_found_at_once(tmp_path, capsys):
