@@ -1,10 +1,13 @@
 """Figures of a regressor on pictures whose truth is known, and of knowing nothing.
 
 Symbols: N samples, B crops, J joints (35), V vertices, P keypoints (26). Errors in space are 1000 x
-model units, in the pictures' camera axes; PCK counts visible and hidden keypoints in the picture.
+model units, in the pictures' camera axes; PCK counts visible and hidden keypoints in the picture,
+where the animal that was found stands before the camera that was found with it.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,6 +23,7 @@ from lerf_wild.animals.metrics import (
     scaled_error,
 )
 from lerf_wild.inverse.animal_bodies import joint_body
+from lerf_wild.inverse.animal_crops import crop_turns
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
 from lerf_wild.inverse.animal_samples import AnimalBatch, AnimalSamples, plain_batch
 
@@ -95,6 +99,13 @@ def in_picture(outputs: AnimalOutputs, batch: AnimalBatch, model: BodyModel) -> 
     return model.pose(outputs.betas_BK, outputs.rotations_BJ33, root - pivot)
 
 
+def own_view(outputs: AnimalOutputs, batch: AnimalBatch) -> AnimalBatch:
+    """The batch with the cameras that outputs speak of: an answer is drawn with its own focal
+    length, as distance and focal length are hardly told apart in one picture."""
+    k_B = outputs.camera_B4[:, 3].exp() * batch.where.half_B
+    return replace(batch, k_B=k_B, turns_B33=crop_turns(batch.where, k_B))
+
+
 def side_on_px(batch: AnimalBatch, keypoints_BP3: Tensor) -> Tensor:
     """Distance (B,) from nose to tail base in the crops if the animals stood side-on to the camera
     where they are."""
@@ -123,7 +134,8 @@ def _errors(
     if vertices:
         rows["s_v2v"] = scaled_error(found.vertices, true.vertices)
         rows["pa_v2v"] = procrustes_error(found.vertices, true.vertices)
-    spots, shown = batch.project(found.keypoints), batch.project(true.keypoints)
+    spots = own_view(outputs, batch).project(found.keypoints)
+    shown = batch.project(true.keypoints)
     valid = samples.keypoints_NP3[..., 2] > 0
     seen, whole = head_tail_px(shown), side_on_px(batch, true.keypoints)
     for name, length, share in zip(PCKS, (seen, seen, whole), (0.5, 0.1, 0.5), strict=True):

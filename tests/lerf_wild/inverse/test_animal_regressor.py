@@ -27,7 +27,7 @@ from lerf_wild.inverse.animal_crops import (
     from_crop,
     to_crop,
 )
-from lerf_wild.inverse.animal_evaluation import measure, side_on_px
+from lerf_wild.inverse.animal_evaluation import measure, own_view, side_on_px
 from lerf_wild.inverse.animal_losses import MAP_SPREAD, animal_losses, map_loss
 from lerf_wild.inverse.animal_network import (
     AnimalNetwork,
@@ -199,6 +199,19 @@ def test_figures_of_truth_are_perfect_and_the_mean_is_not():
     nothing = measure(None, found)
     assert nothing["s_mpjpe"] > 100 and nothing["pck_05"] < 0.9
     assert figures["pck_length"] == 1.0 and nothing["pck_05"] < nothing["pck_length"] < 1.0
+
+
+def test_an_answer_is_drawn_with_its_own_camera():
+    batch = plain_batch(samples(), body(), 64)
+    truth = told(batch)
+    wider = truth._replace(camera_B4=truth.camera_B4 - torch.tensor([0.0, 0.0, 0.0, 0.7]))
+    whole = own_view(truth, batch).project(batch.joints_BJ3)
+    assert torch.allclose(whole, batch.project(batch.joints_BJ3), atol=1e-3)
+    hips = wider.root_B3()[:, None]
+    # Nearer before a wider lens: the hips stay where they were seen.
+    spot = own_view(wider, batch).project(hips)[:, 0]
+    assert torch.allclose(spot, whole[:, 0], atol=2e-2)
+    assert (hips[:, 0, 2] < 0.6 * batch.joints_BJ3[:, 0, 2]).all()
 
 
 def test_the_length_side_on_is_what_a_turned_animal_would_show():
