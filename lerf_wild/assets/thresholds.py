@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-PHOTO_THRESHOLDS: Mapping[str, float] = {"wild-clip": 0.877}
+PHOTO_THRESHOLDS: Mapping[str, float] = {"wild-clip": 0.887}
 """Encoder -> least cosine of a photo and its best template."""
 
-WORD_THRESHOLDS: Mapping[str, float] = {"wild-clip": 0.461}
+WORD_THRESHOLDS: Mapping[str, float] = {"wild-clip": 0.476}
 """Encoder -> least score of words and their best asset."""
 
 NOTHING_KNOWN = -1.0
