@@ -7,9 +7,6 @@ network no model could be made.
 from __future__ import annotations
 
 import contextlib
-import io
-import socket
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +15,7 @@ import torchmetrics.image.lpip
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
-DOWNLOAD_TIMEOUT_S = 5.0
+from lerf_wild.language.perceptual import build_or_none
 
 
 class LazyPerceptualMetric(nn.Module):
@@ -41,26 +38,10 @@ class LazyPerceptualMetric(nn.Module):
 
     def _build(self) -> nn.Module | None:
         args, kwargs = self._arguments
-        previous = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
-        try:
-            # torch.hub writes a line and a bar of its own into whatever is being shown.
-            with warnings.catch_warnings(), _unheard():
-                warnings.simplefilter("ignore")
-                return _REAL_METRIC(*args, **kwargs)
-        # Offline it is a URLError, behind a proxy an HTTPError, on a bad file a RuntimeError.
-        except Exception as error:
-            CONSOLE.print(f"LPIPS is left out: its network can't be had ({error}).")
-            return None
-        finally:
-            socket.setdefaulttimeout(previous)
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    nothing = io.StringIO()
-    with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
-        yield
+        metric, reason = build_or_none(lambda: _REAL_METRIC(*args, **kwargs))
+        if metric is None:
+            CONSOLE.print(f"LPIPS is left out: its network can't be had ({reason}).")
+        return metric
 
 
 _REAL_METRIC = torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from lerf_wild.assets.recipes import STARTERS
 from lerf_wild.inverse.program_evaluation import measure_reader
 from lerf_wild.inverse.program_templates import library_templates
 from lerf_wild.inverse.program_weights import READER, TEMPLATES, save_reader, save_templates
@@ -59,12 +60,11 @@ class RawPipeline(PicturePipeline):
         return measure_reader(reader, self.datamanager.held_out, templates, ground)
 
     def write_files(self, folder: Path, step: int) -> None:
-        """Writes what `lerf-wild raw --weights FOLDER` reads."""
+        """Writes what `lerf-wild raw --weights FOLDER` reads; its templates are those of the whole
+        starter library, as an asset needs no training to be found."""
         reader = self.model.average
         save_reader(folder / READER, reader, self.datamanager.assets)
-        templates = library_templates(
-            reader.crops, self.datamanager.assets, self.config.template_yaws
-        )
+        templates = library_templates(reader.crops, tuple(STARTERS), self.config.template_yaws)
         save_templates(folder / TEMPLATES, templates)
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:

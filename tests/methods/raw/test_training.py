@@ -6,6 +6,7 @@ import pytest
 import tiny_runs
 from tiny_runs import QUIET, check_refusals, trained
 
+from lerf_wild.assets.recipes import STARTERS
 from lerf_wild.cli import main
 from lerf_wild.errors import DatasetError
 from lerf_wild.inverse.program_weights import READER, TEMPLATES, load_reader, load_templates
@@ -40,7 +41,7 @@ def run(tmp_path_factory, shards):
 def test_run_leaves_weights_templates_and_checkpoint(run):
     _, assets, _ = load_reader(run.base_dir / READER)
     assert assets == run.pipeline.datamanager.assets
-    assert load_templates(run.base_dir / TEMPLATES).names == assets
+    assert load_templates(run.base_dir / TEMPLATES).names == tuple(STARTERS)
     assert list(run.checkpoint_dir.glob("step-*.ckpt"))
     figures = run.pipeline.get_average_eval_image_metrics()
     assert {"count_exact", "class_accuracy", "yaw_error_deg", "recall_at_1"} <= figures.keys()
