@@ -63,7 +63,7 @@ def main(
     output_path: Path = Path("wildlife.webp"),
     sentences: tuple[str, ...] = SENTENCES,
     photo: Path | None = None,
-    phrase: str = "red deer",
+    phrase: str = "",
     width: int = 300,
     most_kb: int = 200,
 ) -> None:
@@ -74,7 +74,7 @@ def main(
         output_path: A .webp.
         sentences: What is placed.
         photo: A photo whose objects are placed too; its picture comes first.
-        phrase: What is asked.
+        phrase: What is asked of the view, in a picture of its own.
         width: Pixels across each picture.
         most_kb: Largest file; the quality is lowered until it fits.
     """
@@ -128,16 +128,17 @@ def row_of(
     cameras, items = run.dataset("held-out").cameras, run.model.items
     items.show(population)
     index = best_view(run, cameras)
-    full = run.answer(cameras, index, run.query([phrase]))
+    full = run.answer(cameras, index, run.query([phrase]) if phrase else None)
     true = (run.dataset("held-out")[index]["image"][..., :3].numpy() * 255).astype(np.uint8)
     numbers = full.outputs["items"][..., 0].numpy().astype(int)
-    found = overlay(full.rgb_HW3, full.relevancy_HWP[..., 0], MASK_RELEVANCY)
     pictures = [
         ("the place: a photo that training never saw", true),
         ("the field, populated", full.rgb_HW3),
-        (f'asked for "{phrase}"', found),
         ("exported: masks and boxes", annotated(full.rgb_HW3, numbers)),
     ]
+    if phrase:
+        found = overlay(full.rgb_HW3, full.relevancy_HWP[..., 0], MASK_RELEVANCY)
+        pictures.insert(2, (f'asked for "{phrase}"', found))
     if photo is not None:
         shape = (full.rgb_HW3.shape[1], full.rgb_HW3.shape[0])
         pictures.insert(0, (f"a photo, {photo.name}", _fitted(Image.open(photo), shape)))
