@@ -160,7 +160,9 @@ def test_items_below_the_ground_or_outside_are_named_and_the_rest_is_drawn(run, 
     far = items.stage.to_world(foot[None] + [90, 0, 0])[0]
     population = with_item(Population(), cube())
     population = with_item(population, cube(id="sunk", position=tuple(sunk.tolist())))
-    write_population(items.path, with_item(population, cube(id="far", position=tuple(far.tolist()))))
+    write_population(
+        items.path, with_item(population, cube(id="far", position=tuple(far.tolist())))
+    )
     outputs, _ = rendered(run, 3)
     rendered(run, 3)
     assert float((outputs["items"] == 1).sum()) > 10
