@@ -64,6 +64,8 @@ def main(
         "baseline_seconds": baseline_s,
         "ratio": product_s / baseline_s,
         "held_out_views": len(product),
+        **{f"psnr_{index}": value for index, value in enumerate(product)},
+        **{f"baseline_psnr_{index}": value for index, value in enumerate(baseline)},
         "steps": steps,
         "rays": ours.pipeline.datamanager.train_num_rays_per_batch,
         "threads": threads,
@@ -141,7 +143,7 @@ def _draw(path: Path, title: str, product: list[float], baseline: list[float]) -
     axes.bar(places - 0.2, baseline, 0.4, color="#9aa5a0", label="nerfacto")
     axes.bar(places + 0.2, product, 0.4, color="#2f6f4f", label="lerf-wild-tiny")
     axes.set(xticks=places, xlabel=f"held-out view of {title}", ylabel="PSNR (dB)")
-    axes.legend(frameon=False, ncols=2, loc="lower right")
+    axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=160)

@@ -20,6 +20,9 @@ from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 if TYPE_CHECKING:
     from lerf_wild.cli.runs import Run
 
+PHRASE_WIDTH = 12
+"""Columns that a phrase has at least in the table of answers, which is as wide as the terminal."""
+
 
 def query(
     load_config: Path | None = None,
@@ -96,21 +99,26 @@ def answer_table(place: Placed, found: Sequence[Answer]) -> Table:
     """Returns the answers as a table, the surest first."""
     unit = place.unit if place.meters_per_unit == 1 else "scene units"
     table = Table(title=escape(f"{place.title}; places in {unit}"), title_justify="left")
-    table.add_column("phrase")
-    table.add_column("there")
+    table.add_column("phrase", min_width=PHRASE_WIDTH)
+    table.add_column("there", no_wrap=True)
     for name in ("score", f"scale ({place.unit})", "peak x y z", "box l w h"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in sorted(found, key=lambda answer: -answer.score):
-        box = " ".join(f"{value:.2f}" for value in one.box.size) if one.box else "-"
+        box = " ".join(short(value) for value in one.box.size) if one.box else "-"
         table.add_row(
             escape(one.phrase),
             "[green]yes[/green]" if one.present else "[dim]no[/dim]",
             f"{one.score:.3f}",
-            f"{one.scale:.2f}",
-            " ".join(f"{value:.2f}" for value in one.position),
+            short(one.scale),
+            " ".join(short(value) for value in one.position),
             box,
         )
     return table
+
+
+def short(value: float) -> str:
+    """Writes a length with about three digits, so that a table fits a terminal."""
+    return f"{value:.{2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0}f}"
 
 
 def query_report(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lerf_wild.cli.answers import TOP_SHARE, answers, point_gap, scene_scores
-from lerf_wild.cli.query import answer_table, query_report
+from lerf_wild.cli.query import answer_table, query_report, short
 from lerf_wild.cli.report import write_report
 from lerf_wild.cli.sampling import ScoredScene, SurfacePoints, as_cloud
 from lerf_wild.storage.json_files import read_json
@@ -117,3 +117,11 @@ def test_answers_are_json_and_a_table(plain_run, found, tmp_path):
     console.print(answer_table(plain_run, given))
     text = console.export_text()
     assert text.index("red fox") < text.index("whale")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.00"), (-1.234, "-1.23"), (9.996, "10.0"), (-12.34, "-12.3"), (228.2, "228")],
+)
+def test_lengths_are_written_short(value, text):
+    assert short(value) == text

@@ -224,5 +224,5 @@ def test_tile_sizes_are_those_of_the_wall(settled):
     pipeline = settled.pipeline
     metres = 1.0 / pipeline.datamanager.train_dataparser_outputs.dataparser_scale
     low, high = (torch.exp2(pipeline.model.size_range) * metres).tolist()
-    assert 0.08 < low < 0.2
+    assert 0.07 < low < 0.2
     assert 0.7 < high < 1.4
