@@ -45,7 +45,7 @@ def square_starts(boxes_N4: Tensor, width: int) -> list[int]:
     return starts
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def read_given(
     model: ProgramReader,
     photo_HW3: NDArray[np.uint8],

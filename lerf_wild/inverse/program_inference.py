@@ -50,7 +50,7 @@ class Reading:
     """By how much the likeliest asset's score exceeds the next one's."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def read_pictures(
     model: ProgramReader,
     rgb_B3HW: Tensor,
@@ -79,7 +79,7 @@ class Boxes(NamedTuple):
     """Pixels by which each picture lies to the right of the camera's axis; none when None."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def read_boxes(
     model: ProgramReader,
     rgb_B3HW: Tensor,

@@ -28,7 +28,7 @@ class Likeness:
     patches: PatchEncoder
     perceptual: nn.Module | None
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def between(
         self, first: Sequence[NDArray[np.uint8]], second: Sequence[NDArray[np.uint8]]
     ) -> list[dict[str, float]]:

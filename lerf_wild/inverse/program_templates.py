@@ -105,7 +105,7 @@ def network_embed(network: CropNetwork) -> Embed:
     """The crop network as an encoder of templates."""
 
     def embed(crops_N3SS: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.no_grad():
             return torch.cat([network(part).embedding_NA for part in crops_N3SS.split(64)])
 
     return embed
