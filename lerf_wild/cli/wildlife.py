@@ -87,8 +87,15 @@ def _check_given(ways: tuple[object, ...], at: tuple[float, ...]) -> None:
             f"Say what to place by one of --text, --program, --photo, --asset or --animal, not "
             f"{given} of them."
         )
+    check_place(at)
+
+
+def check_place(at: tuple[float, ...]) -> None:
+    """Raises InputError for an --at that is given and is no place."""
     if at and len(at) not in (2, 3):
         raise InputError(f"--at takes two or three numbers, not {len(at)}.")
+    if not np.isfinite(at).all():
+        raise InputError("--at takes finite numbers: a place in the capture's coordinates.")
 
 
 def open_populated(load_config: Path, data: Path | None = None) -> "Run":
@@ -98,10 +105,12 @@ def open_populated(load_config: Path, data: Path | None = None) -> "Run":
     """
     import copy
 
+    from lerf_wild.cli.quiet import quiet_nerfstudio
     from lerf_wild.cli.runs import open_run
-    from lerf_wild.methods.wildlife.config import CONFIG_FILE, with_items
     from lerf_wild.storage.atomic import write_text
 
+    with quiet_nerfstudio():
+        from lerf_wild.methods.wildlife.config import CONFIG_FILE, with_items
     written: list[str] = []
 
     def adapt(config: Any, folder: Path) -> Any:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lerf_wild.cli.progress import say
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.cli.wildlife import item_row, open_populated, scene_of_run
+from lerf_wild.cli.wildlife import check_place, item_row, open_populated, scene_of_run
 from lerf_wild.errors import InputError, WildlifeError
 
 
@@ -65,6 +65,7 @@ def wildlife_move(
     from lerf_wild.wildlife.population_files import edit_population, read_population
     from lerf_wild.wildlife.settling import settled_again
 
+    check_place(at)
     path = _file_of(load_config)
     changes: dict[str, Any] = {} if visible is None else {"visible": visible}
     if at or yaw_deg is not None or height_m is not None:

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from lerf_wild.cli.wildlife import check_place
+from lerf_wild.errors import InputError
 from lerf_wild.wildlife.items import Item
 from lerf_wild.wildlife.population import Population, with_item
 from lerf_wild.wildlife.population_files import (
@@ -75,3 +77,9 @@ def test_a_folder_that_is_not_there_is_named(tmp_path, exit_code, capsys):
     missing = tmp_path / "gone" / "config.yml"
     assert exit_code("wildlife", "list", "--load-config", missing) == 2
     assert str(missing.parent) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("at", [(1.0,), (1.0, float("nan")), (1.0, 2.0, float("inf")), (1.0,) * 4])
+def test_a_place_that_is_none_is_refused(at):
+    with pytest.raises(InputError, match="--at takes"):
+        check_place(at)
