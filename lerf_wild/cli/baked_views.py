@@ -37,7 +37,7 @@ class BakedViews:
     ) -> Float[np.ndarray, "H W P"]:
         """Returns the relevancy of the places that a rendered view shows, 0 where it shows none.
 
-        Each phrase is looked for at the size at which it peaks in the whole scene.
+        Each phrase is looked for at the size at which it peaks in the view, as the field is.
         """
         rays = cameras.generate_rays(index, keep_shape=True)
         depth_HW1 = answer.outputs["depth"].cpu()
@@ -47,6 +47,6 @@ class BakedViews:
         if not is_there_HW.any():
             return maps_HWP
         _, nearest_N = self._tree.query(run.to_world(places_HW3[is_there_HW].numpy()), workers=-1)
-        found = self.scene.ask(phrases)
+        found = self.scene.ask(phrases, among=nearest_N)
         maps_HWP[is_there_HW] = found.relevancy_PN[:, nearest_N].T
         return maps_HWP

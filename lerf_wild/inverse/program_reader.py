@@ -42,13 +42,16 @@ from lerf_wild.inverse.program_heads import (
     yaw_rotation,
 )
 from lerf_wild.inverse.program_numbers import permuted_ids
-from lerf_wild.inverse.program_samples import SETTING_NAMES, Batch
+from lerf_wild.inverse.program_samples import SETTING_COUNT, SETTING_NAMES, Batch
 from lerf_wild.program.statements import ANIMAL_KINDS, BY_FIELD, KINDS
 
 JITTER = 0.06
 """Boxes are shifted and scaled by this share in training, as the detector's are not exact."""
 SETTING_NOISE = 0.03
 """Of scaled settings; the pitch is off by 0.6 degrees."""
+CAMERA_HEIGHT, USUAL_HEIGHT = SETTING_COUNT - 1, 0.5
+"""Place and scaled value of the camera's height. No picture shows it but by the size of what stands
+in it, so the decoder is told the same height always and finds the scale by the objects itself."""
 assert SETTING_NAMES[PITCH] == "camera_pitch_deg"
 
 
@@ -95,11 +98,13 @@ class ProgramReader(nn.Module):
         looks = self.crops(cut_crops(rgb_B3HW, picture, boxes))
         horizon = horizon_row(settings_BS, focal_B, rgb_B3HW.shape[-2])
         geometry = box_geometry(boxes, horizon[picture], focal_B[picture], rgb_B3HW.shape[-1])
+        settings = settings_BS.clone()
+        settings[:, CAMERA_HEIGHT] = USUAL_HEIGHT
         parts = [
             _spread(rows.float(), picture, place, there_BK.shape)
             for rows in (looks.features_NF, looks.embedding_NA, geometry)
         ]
-        tokens = self.decoder.tokens(*parts, settings_BS)
+        tokens = self.decoder.tokens(*parts, settings)
         return Tokens(tokens, looks, parts[1], boxes_BK4, horizon)
 
     def picture_losses(

@@ -20,6 +20,7 @@ from lerf_wild.inverse.program_data import (
     labelled_templates,
     load_samples,
 )
+from lerf_wild.inverse.program_decoder import DecoderSpec
 from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_evaluation import measure_reader
 from lerf_wild.inverse.program_reader import ProgramReader
@@ -38,6 +39,12 @@ from lerf_wild.inverse.program_weights import (
 REPORT_EVERY = 25
 THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 VALIDATION_SEED = 10_000
+BASELINES = {
+    "none": DecoderSpec(),
+    "permuted_ids": DecoderSpec(permuted_ids=True),
+    "linear_heads": DecoderSpec(linear_heads=True),
+    "no_feedback": DecoderSpec(feedback=False),
+}
 
 
 def train(
@@ -51,6 +58,7 @@ def train(
     seed: int = 1,
     threads: int = 1,
     initial: Path | None = None,
+    baseline: Literal["none", "permuted_ids", "linear_heads", "no_feedback"] = "none",
 ) -> None:
     """Trains a reader, or one of its two independent parts.
 
@@ -65,12 +73,13 @@ def train(
         seed: Of initial weights and the order of pictures.
         threads: Processor cores to use.
         initial: Weights to go on from, of the same assets.
+        baseline: Which of RAW's choices to train with instead of ours.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     samples = load_samples(data)
     names = asset_names(samples)
-    model = ProgramReader(assets=len(names))
+    model = ProgramReader(BASELINES[baseline], len(names))
     if initial is not None:
         model.load_state_dict(load_reader(initial)[0].state_dict())
     spec = ReaderTraining(
@@ -89,8 +98,8 @@ def train(
 
 
 def join(pictures: Path, objects: Path, output_dir: Path, scenes: int = 100) -> None:
-    """Puts the two parts together, makes the templates of the starter library and chooses the
-    threshold.
+    """Puts the two parts of a reader together, makes the templates of the starter library and
+    chooses the threshold; baselines are joined with the same detector.
 
     Args:
         pictures: Weights whose detector is used.

@@ -38,8 +38,16 @@ class RareTiles:
         self._boxes_N3 = torch.cat(
             [entry.layout.boxes()[: counts[i]] for i, entry in enumerate(entries)]
         )
-        self._steps_I = torch.tensor([entry.layout.grids[0].stride_px for entry in entries])
-        self._reach_N = chances(tiles_ND, valid_N, kinds, seed).cumsum(0)
+        grids = [entry.layout.grids[0] for entry in entries]
+        self._steps_I = torch.tensor([grid.stride_px for grid in grids])
+        self._sizes_I = torch.tensor([grid.size_px for grid in grids])
+        self._shape_I2 = torch.tensor([(grid.rows, grid.cols) for grid in grids])
+        self._starts_I = torch.tensor([0, *counts[:-1]]).cumsum(0)
+        chance_N = chances(tiles_ND, valid_N, kinds, seed)
+        self._reach_N = chance_N.cumsum(0)
+        cell_N = self._steps_I[self._image_N].double() ** 2
+        pixels = sum(grid.height * grid.width for grid in grids)
+        self._favour_N = (chance_N / self._reach_N[-1] * pixels / cell_N).float()
 
     def draw(
         self, count: int, generator: torch.Generator | None = None
@@ -53,6 +61,21 @@ class RareTiles:
         top_left_R2, side_R1 = self._boxes_N3[tile_R].split([2, 1], dim=1)
         shift_R2 = (torch.rand(count, 2, generator=generator) - 0.5) * self._steps_I[image_R, None]
         return image_R, top_left_R2.flip(-1) + side_R1 / 2 + shift_R2
+
+    def favour(
+        self, image_R: Int[Tensor, "R"], pixel_R2: Float[Tensor, "R 2"]
+    ) -> Float[Tensor, "R"]:
+        """How many times as likely as by an even draw `draw` meets each pixel (x, y).
+
+        The tiles of the last row and column overlap those before them; a pixel in both counts as
+        one of the tile that begins first.
+        """
+        step_R1, half_R1 = self._steps_I[image_R, None], self._sizes_I[image_R, None] / 2
+        nearest_R2 = ((pixel_R2.flip(-1) - half_R1) / step_R1).round().long().clamp(min=0)
+        row_R, column_R = nearest_R2.minimum(self._shape_I2[image_R] - 1).unbind(-1)
+        return self._favour_N[
+            self._starts_I[image_R] + row_R * self._shape_I2[image_R, 1] + column_R
+        ]
 
 
 def chances(

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 TILE_ANGLE = "tile_angle"
 """Ray metadata: tile side at distance 1, so that times a distance it is a size in nerf units."""
 
+COLOUR_WEIGHT = "colour_weight"
+"""Entry of a batch: what each ray's colour counts, so that colours are learnt as from even rays."""
+
 
 class LerfWildDataManager(VanillaDataManager[InputDataset]):
     """VanillaDataManager with images as bytes and language targets for each ray."""
@@ -73,7 +76,10 @@ class LerfWildDataManager(VanillaDataManager[InputDataset]):
         if rare > 0:
             drawn = self.train_bank.at(self.train_bank.rows_of(*self.targets.draw_rare(rare)))
             indices = torch.cat([indices, drawn[0]])
+            share = rare / count
+            odds = 1.0 - share + share * self.targets.favour(indices)
             batch = {"image": torch.cat([batch["image"], drawn[1]]), "indices": indices}
+            batch[COLOUR_WEIGHT] = (1.0 / odds)[:, None].to(self.device)
         rays = self.train_ray_generator(indices.to(self.device))
         if self.targets is not None:
             self._add_targets(rays, batch, indices)

@@ -93,6 +93,12 @@ class LanguageTargets:
         share_R2 = pixel_R2 / self._image_sizes_I2[image_R]
         return image_R, share_R2 * self._camera_sizes_I2[image_R]
 
+    def favour(self, indices_R3: Int[Tensor, "r 3"]) -> Float[Tensor, "r"]:
+        """How many times as likely as by an even draw `draw_rare` meets (image, row, column)."""
+        image_R = indices_R3[:, 0]
+        share_R2 = (indices_R3[:, [2, 1]] + 0.5) / self._camera_sizes_I2[image_R]
+        return self._rare.favour(image_R, share_R2 * self._image_sizes_I2[image_R])
+
     def lookup(
         self, indices_R3: Int[Tensor, "r 3"], level_position_R: Float[Tensor, "r"]
     ) -> RayTargets:

@@ -18,11 +18,12 @@ from lerf_wild.live.painting import paint
 from lerf_wild.methods.lerf_wild.asking import AskedModel, phrase_layers
 from lerf_wild.methods.lerf_wild.config import LerfWildModelConfig
 from lerf_wild.methods.lerf_wild.contraction import use_fast_contraction
-from lerf_wild.methods.lerf_wild.datamanager import TILE_ANGLE
+from lerf_wild.methods.lerf_wild.datamanager import COLOUR_WEIGHT, TILE_ANGLE
 from lerf_wild.methods.lerf_wild.field import render_linear, safe_normalise
 from lerf_wild.methods.lerf_wild.hash_grid import use_fast_lookup
 from lerf_wild.methods.lerf_wild.live_views import PAINTED, LiveViews
 from lerf_wild.methods.lerf_wild.parts import (
+    ColourLoss,
     KeptCounter,
     TappedDepth,
     implementation,
@@ -48,6 +49,7 @@ class LerfWildModel(AskedModel, NerfactoModel):
         with lazy_perceptual_metric():
             super().populate_modules()
         self.renderer_expected_depth = TappedDepth(method="expected")
+        self.rgb_loss = ColourLoss()
         needs = self.config.predict_normals or self.config.camera_optimizer.mode != "off"
         for part in (self.field, self.proposal_networks):
             use_fast_lookup(part, in_training=not needs)
@@ -105,6 +107,7 @@ class LerfWildModel(AskedModel, NerfactoModel):
         self, outputs: dict, batch: dict, metrics_dict: dict | None = None
     ) -> dict[str, Tensor]:
         """nerfacto's losses and, where the batch has targets, those of the language field."""
+        self.rgb_loss.weight_R1 = batch.get(COLOUR_WEIGHT)
         losses = super().get_loss_dict(outputs, batch, metrics_dict)
         if "clip" in outputs and "clip" in batch:
             losses |= self.language_losses(outputs, batch)

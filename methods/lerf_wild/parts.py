@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from nerfstudio.cameras.rays import RaySamples
 from nerfstudio.model_components.renderers import DepthRenderer
-from torch import Tensor
+from torch import Tensor, nn
 
 from lerf_wild.errors import LerfWildError, ModelFileError
 from lerf_wild.methods.lerf_wild.config import LanguageFieldConfig
@@ -29,6 +29,20 @@ class TappedDepth(DepthRenderer):
         seen, self._seen = self._seen, None
         assert seen is not None, "nothing was rendered"
         return seen
+
+
+class ColourLoss(nn.Module):
+    """Mean squared error of colours, with a weight a ray where there are weights.
+
+    nerfacto calls its loss with colours alone, so the weights are put here before.
+    """
+
+    weight_R1: Tensor | None = None
+
+    def forward(self, true_R3: Tensor, seen_R3: Tensor) -> Tensor:
+        """The loss, a scalar."""
+        error_R3 = (true_R3 - seen_R3).square()
+        return (error_R3 if self.weight_R1 is None else self.weight_R1 * error_R3).mean()
 
 
 class KeptCounter:

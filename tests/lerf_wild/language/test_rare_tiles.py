@@ -57,6 +57,39 @@ def test_draws_lie_in_the_middle_cells_of_tiles_and_favour_rare_ones(entries):
     assert 0.28 < ((image == 1) & near).float().mean() < 0.40
 
 
+def test_favour_is_how_much_oftener_a_pixel_is_drawn(entries):
+    rare = RareTiles(entries, kinds=3)
+    image, places = rare.draw(200_000, torch.Generator().manual_seed(2))
+    pixels = sum(e.layout.height * e.layout.width for e in entries)
+    for index, spot in ((0, (42.0, 33.0)), (1, entries[1].layout.boxes()[7][[1, 0]] + 1.0)):
+        spot = torch.as_tensor(spot)
+        near = (image == index) & (places >= spot).all(1) & (places < spot + 2).all(1)
+        counted = near.float().mean() * pixels / 4
+        said = rare.favour(torch.tensor([index]), (spot + 1)[None])
+        assert counted.item() == pytest.approx(said.item(), rel=0.15)
+
+
+def test_weighed_by_favour_draws_are_even_again(entries):
+    rare, share = RareTiles(entries, kinds=3), 0.25
+    grid = [
+        torch.stack(
+            torch.meshgrid(
+                torch.arange(e.layout.height), torch.arange(e.layout.width), indexing="ij"
+            ),
+            -1,
+        )
+        .reshape(-1, 2)
+        .flip(-1)
+        + 0.5
+        for e in entries
+    ]
+    places = torch.cat(grid)
+    image = torch.repeat_interleave(torch.arange(2), torch.tensor([len(g) for g in grid]))
+    favour = rare.favour(image, places)
+    assert favour.mean().item() == pytest.approx(1.0, abs=0.05)
+    assert (1 - share + share * favour).min() >= 1 - share
+
+
 def test_pictures_masked_everywhere_are_drawn_evenly():
     dead = entry(90, 90, {})
     dead.valid[:] = False
