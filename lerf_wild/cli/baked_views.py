@@ -1,6 +1,6 @@
 """What a baked scene says in the views of the run that it was baked from.
 
-H, W pixels, N points, P phrases.
+H, W pixels, N points, P phrases, R pixels that show a place, M nearest points.
 """
 
 from __future__ import annotations
@@ -21,9 +21,19 @@ from lerf_wild.cli.sampling import MIN_ACCUMULATION
 if TYPE_CHECKING:
     from nerfstudio.cameras.cameras import Cameras
 
+MEAN_POINTS = 8
+"""Nearest points whose scores are averaged."""
+
+MOST_GAPS = 4.0
+"""A place this many times as far from any point as the view's places usually are is none that was
+baked: at the edge of a thing the depth of a pixel lies in mid-air before what is behind."""
+
 
 class BakedViews:
-    """A baked scene, looked at from cameras: each pixel has the score of the nearest point."""
+    """A baked scene, looked at from cameras: each pixel has the mean score of the nearest points.
+
+    Single points are off now and then, and a phrase is looked for at the highest of all.
+    """
 
     def __init__(self, path: Path) -> None:
         self.scene = open_baked(path)
@@ -46,7 +56,11 @@ class BakedViews:
         maps_HWP = np.zeros((*is_there_HW.shape, len(phrases)), np.float32)
         if not is_there_HW.any():
             return maps_HWP
-        _, nearest_N = self._tree.query(run.to_world(places_HW3[is_there_HW].numpy()), workers=-1)
-        found = self.scene.ask(phrases, among=nearest_N)
-        maps_HWP[is_there_HW] = found.relevancy_PN[:, nearest_N].T
+        places_R3 = run.to_world(places_HW3[is_there_HW].numpy())
+        count = min(MEAN_POINTS, len(self.scene.baked))
+        gaps_RM, near_RM = self._tree.query(places_R3, k=np.arange(1, count + 1), workers=-1)
+        found = self.scene.ask(phrases, among=near_RM[:, 0])
+        is_near_R = gaps_RM[:, 0] <= MOST_GAPS * np.median(gaps_RM[:, 0])
+        for column, relevancy_N in enumerate(found.relevancy_PN):
+            maps_HWP[is_there_HW, column] = relevancy_N[near_RM].mean(axis=1) * is_near_R
         return maps_HWP

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from lerf_wild.baked.field import BakedField
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 
 ASKED_POINTS = 4
 """Points of a voxel whose hidden vectors are averaged."""
-
-SMOOTHED_VOXELS = 8
-"""Neighbours, a voxel itself among them, whose embeddings are averaged."""
 
 VOXEL_CHUNK = 4096
 
@@ -84,9 +80,7 @@ def bake(
     ask = _Asker(model, points_N3, samples_NK4, torch.from_numpy(order_N))
     units_SVQ = _voxel_units(ask, counts_V, sizes_S, on_share)
     basis_QK = principal_basis(units_SVQ, spec.max_dims)
-    near_VM = neighbours(cloud.positions_N3[order_N], counts_V)
-    coded_SVK = torch.stack([smoothed(one_VQ.float() @ basis_QK, near_VM) for one_VQ in units_SVQ])
-    codes_SKV, steps_K = quantised(coded_SVK)
+    codes_SKV, steps_K = quantised(units_SVQ, basis_QK)
     head_DQ, _ = folded_head(model.language.clip_head)
     contracted = model._contracted(points_N3.to(model.device))
     normals_N3 = place.directions_to_world(cloud.normals_N3[order_N])
@@ -149,29 +143,11 @@ def principal_basis(
     return vectors_QQ[:, : min(count, max_dims, dims)].float()
 
 
-def neighbours(
-    positions_N3: Float[np.ndarray, "N 3"], counts_V: Int[np.ndarray, "V"]
-) -> Int[Tensor, "V M"]:
-    """Each voxel and those whose middles are nearest to its own; positions are voxel by voxel."""
-    starts_V = np.cumsum(counts_V) - counts_V
-    middles_V3 = np.add.reduceat(positions_N3, starts_V, axis=0) / counts_V[:, None]
-    count = min(SMOOTHED_VOXELS, len(counts_V))
-    near_VM = cKDTree(middles_V3).query(middles_V3, k=count, workers=-1)[1]
-    return torch.from_numpy(near_VM.reshape(len(counts_V), count))
-
-
-def smoothed(coded_VK: Float[Tensor, "v k"], near_VM: Int[Tensor, "v m"]) -> Float[Tensor, "v k"]:
-    """Mean direction of each voxel and its neighbours; a voxel that says nothing stays silent.
-
-    One voxel in thousands is far off, and a phrase is looked for at the highest of all.
-    """
-    parts = [coded_VK[rows].mean(dim=1) for rows in near_VM.split(VOXEL_CHUNK)]
-    speaks_V1 = (coded_VK != 0).any(dim=1, keepdim=True)
-    return torch.nn.functional.normalize(torch.cat(parts), dim=1) * speaks_V1
-
-
-def quantised(coded_SVK: Float[Tensor, "s v k"]) -> tuple[np.ndarray, Float[np.ndarray, "K"]]:
-    """Coordinates as int8 [S, K, V], and the step of each dimension."""
+def quantised(
+    units_SVQ: Float[Tensor, "s v q"], basis_QK: Float[Tensor, "q k"]
+) -> tuple[np.ndarray, Float[np.ndarray, "K"]]:
+    """Coordinates in the basis as int8 [S, K, V], and the step of each dimension."""
+    coded_SVK = torch.stack([one_VQ.float() @ basis_QK for one_VQ in units_SVQ])
     steps_K = coded_SVK.abs().amax(dim=(0, 1)).clamp(min=1e-9) / 127
     codes_SVK = (coded_SVK / steps_K).round().to(torch.int8)
     return np.ascontiguousarray(codes_SVK.transpose(1, 2).numpy()), steps_K.numpy()

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from lerf_wild.language.relevancy import Query, relevancy_from_cosines
 from lerf_wild.methods.lerf_wild.field import LanguageField, folded_head
 
-MIN_SAMPLE_WEIGHT = 1e-3
+MIN_SAMPLE_WEIGHT = 1e-4
 """Samples that weigh less are skipped. On a trained scene most of a ray's samples do."""
 
 MIN_VISIBLE_WEIGHT = 0.05

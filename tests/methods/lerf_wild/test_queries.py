@@ -14,7 +14,7 @@ from lerf_wild.language.phrases import split_phrases
 from lerf_wild.methods.lerf_wild import view_query
 from lerf_wild.methods.lerf_wild.pipeline import PHRASES_FILE, saved_phrases
 from lerf_wild.methods.lerf_wild.scale_search import TopSamples, fold_query, relevancy_over_sizes
-from lerf_wild.methods.lerf_wild.view_query import answer_view
+from lerf_wild.methods.lerf_wild.view_query import answer_view, neighbouring_sizes, relevancy_at
 
 
 @pytest.fixture()
@@ -85,6 +85,23 @@ def test_peaks_are_those_of_trying_every_size_at_every_pixel(settled, probe_rays
     answer = answer_view(model, rays_of(camera), model.query)
     table = all_sizes(model, camera, model.query)
     assert torch.allclose(answer.relevancy_HWP.amax(dim=(0, 1)), table.amax(dim=(0, 1)), atol=1e-3)
+    model.train()
+
+
+def test_the_best_of_a_size_and_its_neighbours_is_taken(settled):
+    model = settled.pipeline.model.eval()
+    camera = settled.pipeline.datamanager.train_dataset.cameras[1:2]
+    model.set_phrases(["red", "green", "blue"])
+    peaks = all_sizes(model, camera, model.query).amax(dim=0)
+    folded = fold_query(model.query, model.language.clip_head)
+    with torch.no_grad():
+        _, samples = model.shade(rays_of(camera).flatten())
+        for start in range(0, len(peaks), 5):
+            index = torch.full((3,), start)
+            there = relevancy_at(model, samples, folded, model.query_sizes(), index)
+            found = neighbouring_sizes(model, samples, folded, there, index)
+            low = max(start - 1, 0)
+            assert torch.equal(found, low + peaks[low : start + 2].argmax(dim=0))
     model.train()
 
 
