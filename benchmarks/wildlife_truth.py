@@ -53,6 +53,7 @@ class Pair:
     """One item in one view."""
 
     item: str
+    """Habitat and asset: the same kind of animal in two habitats is two items."""
     inter: int
     union: int
     squared: float
@@ -219,7 +220,7 @@ def _measured_view(
         hidden = 1.0 - true.sum() / max(int(whole), 1)
         pairs.append(
             Pair(
-                one.asset.name,
+                f"{run.scene} {one.asset.name}",
                 int((true & mine).sum()),
                 int((true | mine).sum()),
                 float((error**2).sum()),

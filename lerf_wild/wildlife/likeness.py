@@ -1,7 +1,6 @@
 """What items look like to an encoder: embeddings of each look from several sides, near and far.
 
-Symbols: I items, V sides, Z distances, D embedding dimensions, P phrases. Side v is seen by a
-camera that stands at a bearing of -pi/2 - 2 pi v / V in the frame of the look.
+Symbols: I items, V sides, Z distances, D embedding dimensions, P phrases.
 """
 
 from __future__ import annotations
@@ -36,14 +35,17 @@ class Likeness:
 
     units_IVZD: Float[Tensor, "i v z d"]
 
-    def relevancy(self, query: Query) -> Float[Tensor, "i v p"]:
-        """Relevancy of each side of each item, at the distance that fits each phrase best."""
+    def relevancy(self, query: Query) -> Float[Tensor, "i p"]:
+        """Relevancy of each item, from the side and at the distance that fit each phrase best.
+
+        What a field says of a place does not hang on where one looks from either.
+        """
         dim = query.embeddings_PD.shape[-1]
         if self.units_IVZD.shape[0] == 0:
-            return torch.zeros(0, SIDES, len(query.phrases))
+            return torch.zeros(0, len(query.phrases))
         units = self.units_IVZD.to(query.embeddings_PD).reshape(-1, dim)
         found = relevancy(units, query).view(*self.units_IVZD.shape[:3], -1)
-        return found.amax(dim=2)
+        return found.amax(dim=(1, 2))
 
 
 def likeness_of(looks: Sequence[Look], encoder: ImageTextEncoder) -> Likeness:
@@ -56,13 +58,6 @@ def likeness_of(looks: Sequence[Look], encoder: ImageTextEncoder) -> Likeness:
         if look.key not in rows:
             rows[look.key] = _row(look, encoder, kept)
     return Likeness(torch.stack([rows[look.key] for look in looks]))
-
-
-def side_seen(towards_N3: np.ndarray) -> np.ndarray:
-    """Side from which looks are seen, given vectors (N, 3) to the camera in their own frames."""
-    bearing = np.arctan2(towards_N3[:, 1], towards_N3[:, 0])
-    turn = (-np.pi / 2 - bearing) / (2 * np.pi)
-    return np.round(turn * SIDES).astype(int) % SIDES
 
 
 def _row(look: Look, encoder: ImageTextEncoder, kept: FeatureCache) -> Tensor:

@@ -46,10 +46,12 @@ COLOUR_WEIGHT = 0.35
 THING_M = 0.08
 """Surfaces higher than this above the ground are of things."""
 HEADINGS_DEG = (0.0, -20.0, 20.0, -40.0, 40.0)
-STEPS = (0.12, 0.12, 0.2, 0.12)
-"""First steps in x, y (metres), heading (rad) and the logarithm of the height."""
+STEPS = (0.12, 0.12, 0.2, 0.12, 0.06)
+"""First steps in x, y (metres), heading (rad), the logarithm of the height, and above the ground."""
 MIN_RAYS = 60
-MAX_SHIFT_M = 0.8
+MAX_SHIFT_M, MAX_LIFT_M = 0.8, 0.12
+"""How far an item may move along the ground, and off it: where a thing stands, no photo shows the
+ground below it, and what the field takes for ground there is some centimetres off."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def refine(
             "be refined only where photos show it."
         )
     guess = _Guess(item, look, stage, observed, ground, scene_light)
-    start = np.zeros(4)
+    start = np.zeros(len(STEPS))
     before = guess.cost(start)
     found = [_lowered(guess, np.radians(turn), evaluations) for turn in HEADINGS_DEG]
     best, after = min(found, key=lambda one: one[1])
@@ -112,7 +114,7 @@ def refine(
 
 
 def _lowered(guess: _Guess, turn_rad: float, evaluations: int) -> tuple[NDArray, float]:
-    start = np.array([0.0, 0.0, turn_rad, 0.0])
+    start = np.array([0.0, 0.0, turn_rad, 0.0, 0.0])
     corners = np.vstack([start, start + np.diag(STEPS)])
     found = minimize(
         guess.cost,
@@ -132,24 +134,25 @@ class _Guess:
     ground: Ground
     scene_light: SceneLight
 
-    def item_at(self, change_4: NDArray) -> Item:
-        """The item moved by x and y, turned, and scaled by an exponent, on the ground."""
-        height = float(np.clip(self.item.height_m * np.exp(change_4[3]), 2e-3, 9e2))
-        yaw = yaw_in(self.stage, self.item) + float(change_4[2])
+    def item_at(self, change_5: NDArray) -> Item:
+        """The item moved by x and y, turned, scaled by an exponent, and lifted off the ground."""
+        height = float(np.clip(self.item.height_m * np.exp(change_5[3]), 2e-3, 9e2))
+        yaw = yaw_in(self.stage, self.item) + float(change_5[2])
         foot = self.stage.from_world(np.array([self.item.position]))[0]
-        foot[:2] += change_4[:2]
+        foot[:2] += change_5[:2]
         box: Footprint = footprint_of(self.look, height)
-        foot[2] = foot_height(box, foot[:2], yaw, self.ground)
+        foot[2] = foot_height(box, foot[:2], yaw, self.ground) + float(change_5[4])
         world = self.stage.to_world(foot[None])[0]
         turn = quaternion_of(self.stage.turn_33.T @ upright(yaw))
         position = tuple(float(value) for value in world)
         return checked(self.item, position=position, rotation=turn, height_m=height)
 
-    def cost(self, change_4: NDArray) -> float:
+    def cost(self, change_5: NDArray) -> float:
         """How badly a guess agrees, 0-1 and more where it is far off."""
-        stray = max(float(np.linalg.norm(change_4[:2])) - MAX_SHIFT_M, 0.0)
-        stray += max(abs(float(change_4[3])) - 0.5, 0.0)
-        one = stand(self.item_at(change_4), self.look, self.stage)
+        stray = max(float(np.linalg.norm(change_5[:2])) - MAX_SHIFT_M, 0.0)
+        stray += max(abs(float(change_5[3])) - 0.5, 0.0)
+        stray += max(abs(float(change_5[4])) - MAX_LIFT_M, 0.0)
+        one = stand(self.item_at(change_5), self.look, self.stage)
         return _disagreement(one, self.observed, self.ground, self.scene_light) + stray
 
 

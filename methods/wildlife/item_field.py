@@ -22,7 +22,7 @@ from lerf_wild.assets.library import Library
 from lerf_wild.errors import LerfWildError
 from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.wildlife.compositing import Mixed, mean_depth, median_depth, mixed
-from lerf_wild.wildlife.likeness import SIDES, Likeness, likeness_of, side_seen
+from lerf_wild.wildlife.likeness import Likeness, likeness_of
 from lerf_wild.wildlife.looks import look_of
 from lerf_wild.wildlife.placing import odd_place
 from lerf_wild.wildlife.population import Population
@@ -32,12 +32,12 @@ from lerf_wild.wildlife.stage import Stage
 from lerf_wild.wildlife.surroundings import Surroundings
 from lerf_wild.wildlife.tracing import ItemScene, scene_of, stand
 
-SHARE, SIDE, NUMBER = "item_share", "item_side", "items"
-"""Layers: how much of each pixel items are, which side of which one shows, and the item's number
-(1 for the first of the file's visible items, 0 for none)."""
+SHARE, FOREMOST, NUMBER = "item_share", "item_foremost", "items"
+"""Layers: how much of each pixel items are, the index of the one that is most of it, and the number
+of the one at the middle of the pixel (1 for the first of the file's visible items, 0 for none)."""
 
 MOSTLY = 0.5
-"""Share of a pixel from which on it is the item's."""
+"""An item of which the field before it lets this much through is seen at the middle of a pixel."""
 
 SHADOWED_ACCUMULATION = 0.5
 """Rays that the field stops less than this show no surface on which a shadow could fall."""
@@ -202,30 +202,28 @@ class ItemField:
         reach = np.where(hits.hit, hits.distance_N, 0.0).astype(np.float64)
         points = flat_o + reach[:, None] * flat_d
         colours = item_colours(scene, self.surroundings().light, points, hits)
-        sides = np.zeros(len(flat_o), np.int64)
-        for number, one in enumerate(scene.standing):
-            own = np.flatnonzero(hits.index_N == number)
-            sides[own] = number * SIDES + side_seen(-flat_d[own] @ one.turn_33)
         shape = origins_CK3.shape[:2]
         return TracedPixels(
             torch.from_numpy((hits.distance_N / self.stage.metres_per_nerf).reshape(shape)).float(),
             torch.from_numpy(colours.reshape(*shape, 3)),
             torch.from_numpy(hits.index_N.reshape(shape)).long(),
-            torch.from_numpy(sides.reshape(shape)),
         )
 
 
 @dataclass(frozen=True)
 class TracedPixels:
-    """What the rays through some pixels meet of items."""
+    """What the rays through some pixels meet of items; the last ray is that of the middle."""
 
     distance_CK: Float[Tensor, "c k"]
     """In the training's units, infinite for a miss."""
     colours_CK3: Float[Tensor, "c k 3"]
     index_CK: Tensor
     """Number of the item, -1 for none."""
-    sides_CK: Tensor
-    """Row of the item's side in the table of embeddings."""
+
+    @property
+    def count(self) -> int:
+        """Rays of a pixel."""
+        return self.index_CK.shape[1]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -243,7 +241,8 @@ def _pixel_rays(
     directions_R3: np.ndarray,
     side: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rays through a regular grid of each pixel, as unit directions, for any kind of camera."""
+    """Rays through a regular grid of each pixel and through its middle, as unit directions, for any
+    kind of camera."""
     origins, middle = origins_R3[rows], directions_R3[rows]
     area = np.zeros(len(origins_R3))
     if rays.pixel_area is not None:
@@ -255,7 +254,7 @@ def _pixel_rays(
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     upwards = np.cross(across, middle)
     steps = (np.arange(side) + 0.5) / side - 0.5
-    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    grid = [*np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2), (0.0, 0.0)]
     spread = [middle + width * (x * across + y * upwards) for x, y in grid]
     directions = np.stack(spread, axis=1)
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
@@ -274,25 +273,29 @@ def _composited(
     device = weights_RS1.device
     starts_CS = samples.frustums.starts[index_C][..., 0].float()
     ends_CS = samples.frustums.ends[index_C][..., 0].float()
-    distance_CK, middle_CS = found.distance_CK.to(device), (starts_CS + ends_CS) / 2
-    one: Mixed = mixed(weights_RS1[index_C][..., 0].float(), starts_CS, ends_CS, distance_CK)
+    rays = (weights_RS1[index_C][..., 0].float(), starts_CS, ends_CS)
+    distance_CK, centre_C1 = found.distance_CK.to(device).split([found.count - 1, 1], dim=1)
+    middle_CS = (starts_CS + ends_CS) / 2
+    one: Mixed = mixed(*rays, distance_CK)
     colours_CS3 = colours_RS3[index_C].float()
     seen_C3 = (one.weights_RS[..., None] * colours_CS3).sum(dim=1)
     # Behind the last sample is what nerfstudio takes for the background: that sample's colour.
     seen_C3 = (seen_C3 + one.behind_R1 * colours_CS3[:, -1]) * factors_R3[index_C]
-    item_C3 = (one.item_weights_RK[..., None] * found.colours_CK3.to(device)).sum(dim=1)
+    item_C3 = (one.item_weights_RK[..., None] * found.colours_CK3[:, :-1].to(device)).sum(dim=1)
     item_C1 = one.item_weights_RK.sum(dim=1, keepdim=True)
     heaviest_C1 = one.item_weights_RK.argmax(dim=1, keepdim=True)
     depths = (middle_CS, one.weights_RS, distance_CK, one.item_weights_RK)
+    items_CK, at_centre_C1 = found.index_CK.to(device).split([found.count - 1, 1], dim=1)
     is_met_C1 = (found.index_CK >= 0).any(dim=1, keepdim=True).to(device)
+    is_seen_C1 = mixed(*rays, centre_C1).item_weights_RK >= MOSTLY
     fresh = {
         "rgb": (seen_C3 + item_C3).clamp(0, 1),
         "accumulation": one.weights_RS.sum(dim=1, keepdim=True) + item_C1,
         "depth": median_depth(*depths),
         "expected_depth": mean_depth(*depths),
         SHARE: item_C1,
-        SIDE: found.sides_CK.to(device).gather(1, heaviest_C1).float(),
-        NUMBER: (found.index_CK.to(device).gather(1, heaviest_C1) + 1) * (item_C1 >= MOSTLY),
+        FOREMOST: items_CK.gather(1, heaviest_C1).clamp(min=0).float(),
+        NUMBER: (at_centre_C1 + 1) * is_seen_C1,
     }
     for name, value in fresh.items():
         kept = outputs[name][index_C]

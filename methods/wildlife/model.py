@@ -20,7 +20,7 @@ from lerf_wild.language.relevancy import Query
 from lerf_wild.methods.lerf_wild.live_views import weights_version
 from lerf_wild.methods.lerf_wild.model import LerfWildModel
 from lerf_wild.methods.wildlife.config import WildlifeModelConfig
-from lerf_wild.methods.wildlife.item_field import NUMBER, SHARE, SIDE, ItemField
+from lerf_wild.methods.wildlife.item_field import FOREMOST, NUMBER, SHARE, ItemField
 from lerf_wild.wildlife.compositing import mixed_answer
 
 KEPT_BYTES = 128 << 20
@@ -134,7 +134,7 @@ class WildlifeModel(LerfWildModel):
     ) -> Tensor:
         colours_RS3 = self.renderer_rgb.take()
         blank_R1 = torch.zeros_like(outputs["accumulation"])
-        outputs |= {SHARE: blank_R1, SIDE: blank_R1.clone(), NUMBER: blank_R1.clone()}
+        outputs |= {name: blank_R1.clone() for name in (SHARE, FOREMOST, NUMBER)}
         if self.items is None or self.training:
             return weights_RS1
         return self.items.put_into(
@@ -154,9 +154,9 @@ class WildlifeModel(LerfWildModel):
         items = self.items
         if items is None or SHARE not in outputs or not bool((outputs[SHARE] > 0).any()):
             return relevancy
-        table_NP = items.likeness(self.encoder).relevancy(query).flatten(0, 1)
-        side = outputs[SIDE][..., 0].long().to(table_NP.device)
-        found = table_NP[side.clamp(max=len(table_NP) - 1)].to(relevancy)
+        table_IP = items.likeness(self.encoder).relevancy(query)
+        foremost = outputs[FOREMOST][..., 0].long().to(table_IP.device)
+        found = table_IP[foremost.clamp(max=len(table_IP) - 1)].to(relevancy)
         share = outputs[SHARE].to(relevancy)
         field_share = (outputs["accumulation"].to(relevancy) - share).clamp(min=0)
         return mixed_answer(relevancy, found, field_share, share)
