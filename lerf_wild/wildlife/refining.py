@@ -47,7 +47,7 @@ THING_M = 0.08
 """Surfaces higher than this above the ground are of things."""
 HEADINGS_DEG = (0.0, -20.0, 20.0, -40.0, 40.0)
 STEPS = (0.12, 0.12, 0.2, 0.12, 0.06)
-"""First steps in x, y (metres), heading (rad), the logarithm of the height, and above the ground."""
+"""First steps in x, y (metres), heading (rad), the logarithm of the height, and off the ground."""
 MIN_RAYS = 60
 MAX_SHIFT_M, MAX_LIFT_M = 0.8, 0.12
 """How far an item may move along the ground, and off it: where a thing stands, no photo shows the
