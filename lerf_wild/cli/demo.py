@@ -13,11 +13,19 @@ from rich.console import Console
 
 from lerf_wild.cli.progress import counting_to, open_counting, say
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.errors import InputError
+from lerf_wild.errors import InputError, WildlifeError
 from lerf_wild.storage.atomic import write_bytes
 
 METHOD = "lerf-wild-tiny"
 PRESENT_PHRASES, ABSENT_PHRASES = 6, 2
+SENTENCES = (
+    ("deer", "a red deer grazing by the {}"),
+    ("zebra", "a zebra walking near the {}"),
+    ("tiger", "a tiger lying by the {}"),
+    ("leopard", "a leopard sitting next to the {}"),
+)
+"""Animals and how they are put into the place, each by another thing that was found there."""
+MOST_PLACED, POPULATED_WIDTH = 2, 400
 FIGURES = (
     "psnr",
     "ssim",
@@ -73,7 +81,7 @@ def demo(
     workers: int = 0,
     json_file: JsonFile = None,
 ) -> None:
-    """Makes a habitat, trains lerf-wild-tiny, finds eight phrases, exports, draws and measures.
+    """Makes a habitat, trains lerf-wild-tiny, finds eight phrases, exports, measures and populates.
 
     Each run gets a new folder in the output folder, named by time and seed; report.json and
     contact_sheet.png beside those folders are of the latest run. Needs no network and no GPU.
@@ -124,7 +132,7 @@ def run_habitat(console: Console, seed: int, folder: Path, settings: Settings) -
     from lerf_wild.language.labels import read_scene_truth
     from lerf_wild.storage.json_files import read_json
 
-    stages = Stages(console, 6)
+    stages = Stages(console, 7)
     scene = folder / "scene"
     stages.run("habitat", lambda: _habitat(console, scene, seed, settings))
     command, config = stages.run("training", lambda: _training(console, folder, scene, settings))
@@ -141,6 +149,7 @@ def run_habitat(console: Console, seed: int, folder: Path, settings: Settings) -
     sheet = folder / "contact_sheet.png"
     title = f"Habitat {seed}: eight phrases in held-out views"
     stages.run("drawing", lambda: _drawing(run, answered, absent, title, sheet))
+    placed = stages.run("wildlife", lambda: _populating(console, config, phrases, folder))
     content = {
         **measured.figures(),
         **{f"{name}_seconds": seconds for name, seconds in stages.seconds.items()},
@@ -154,6 +163,7 @@ def run_habitat(console: Console, seed: int, folder: Path, settings: Settings) -
         "cloud": exported["file"],
         "cloud_points": exported["points"],
         "contact_sheet": str(sheet),
+        **placed,
         "phrases_present": list(phrases),
         "phrases_absent": list(absent),
         "queries": [one.as_dict() for one in answered],
@@ -272,3 +282,42 @@ def _drawing(
 
     draw_contact_sheet(run, answered, absent, title, path)
     return None, str(path)
+
+
+def sentences_about(phrases: Sequence[str]) -> list[str]:
+    """What to put by the things that phrases name: animals that none of them is, one a phrase."""
+    there = " ".join(phrases)
+    new = [text for animal, text in SENTENCES if animal not in there]
+    return [text.format(phrase) for text, phrase in zip(new, phrases)][:MOST_PLACED]
+
+
+def _populating(
+    console: Console, config: Path, phrases: Sequence[str], folder: Path
+) -> tuple[dict[str, Any], str]:
+    from PIL import Image
+
+    from lerf_wild.cli.populated import populated, row_of
+    from lerf_wild.cli.wildlife import open_populated
+    from lerf_wild.cli.wildlife_export import write_scene
+    from lerf_wild.storage.atomic import atomic_path
+    from lerf_wild.wildlife.population_files import edit_population
+
+    run = open_populated(config)
+    try:
+        placed = populated(run, sentences_about(phrases))
+    except WildlifeError as error:
+        # A field of a few steps has no ground yet; all else of the demo stands.
+        return {"placed": []}, f"nothing was placed: {error}"
+    for line in placed.refused:
+        say(console, f"not placed: {line}")
+    edit_population(run.model.items.path, lambda _: placed.population)
+    items = placed.population.items
+    first = items[0].phrases[0] if items else phrases[0]
+    picture = folder / "populated.png"
+    with atomic_path(picture) as temporary:
+        row = Image.fromarray(row_of(run, placed.population, None, first, POPULATED_WIDTH))
+        row.save(temporary, format="PNG")
+    write_scene(console, run, folder / "populated", ("glb",), points=True)
+    placed_words = ", ".join(item.what for item in items) or "nothing"
+    figures = {"placed": [item.id for item in items], "populated": str(picture)}
+    return figures, f"placed {placed_words}, {picture}"

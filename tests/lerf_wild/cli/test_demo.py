@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from lerf_wild.cli import training
-from lerf_wild.cli.demo import choose_phrases, joint_report
+from lerf_wild.cli.demo import choose_phrases, joint_report, sentences_about
 from lerf_wild.cli.training import config_path, last_step, run_training, train_words
 from lerf_wild.cli.view import is_loopback
 from lerf_wild.errors import TrainingError
@@ -128,3 +128,10 @@ def test_habitats_are_made_from_the_command_line_and_not_twice(exit_code, capsys
 )
 def test_loopback_addresses(host, expected):
     assert is_loopback(host) is expected
+
+
+def test_animals_that_are_there_are_not_put_in_again():
+    told = sentences_about(["zebra", "fallen log", "red deer"])
+    assert told == ["a tiger lying by the zebra", "a leopard sitting next to the fallen log"]
+    assert sentences_about(["pond"]) == ["a red deer grazing by the pond"]
+    assert sentences_about([]) == []
