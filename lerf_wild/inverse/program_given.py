@@ -20,7 +20,14 @@ from torch import Tensor
 from torchvision.ops import box_iou, nms
 
 from lerf_wild.inverse.program_detector import SIZE, Found
-from lerf_wild.inverse.program_inference import OVERLAP, Boxes, Reading, detections, read_boxes
+from lerf_wild.inverse.program_inference import (
+    OVERLAP,
+    Boxes,
+    Reading,
+    detections,
+    on_feet,
+    read_boxes,
+)
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_templates import Templates
 from lerf_wild.program.statements import ANIMAL_KINDS, KINDS
@@ -93,7 +100,8 @@ def merged(readings: list[Reading], starts: list[int]) -> Reading:
     ]
     rows.sort(key=lambda row: -row[0].pixels)
     boxes = torch.stack([row[1] for row in rows]) if rows else torch.zeros(0, 4)
-    program = Program(readings[0].program.settings, tuple(row[0] for row in rows))
+    settings = readings[0].program.settings
+    program = Program(on_feet(settings) if rows else settings, tuple(row[0] for row in rows))
     return replace(
         readings[0],
         program=program,

@@ -235,11 +235,17 @@ def _reading(objects: _Objects, choices: list[_Choice], settings: Settings) -> R
         )
     order = sorted(range(len(made)), key=lambda j: -made[j].pixels)
     return Reading(
-        Program(settings, tuple(made[j] for j in order)),
+        Program(on_feet(settings), tuple(made[j] for j in order)),
         objects.of(objects.boxes)[order],
         tuple(choices[j].names for j in order),
         tuple(choices[j].margin for j in order),
     )
+
+
+def on_feet(settings: Settings) -> Settings:
+    """Settings whose ground is where the objects stand: their sizes tell how high the camera is,
+    which nothing else in a picture does."""
+    return replace(settings, camera_height_m=None)
 
 
 def upright(seen_yaw_rad: float, loc_3: Sequence[float], pitch_deg: float) -> tuple[float, ...]:
