@@ -91,6 +91,17 @@ class ProgramDetector(nn.Module):
         )
 
 
+@torch.no_grad()
+def seen_both_ways(detector: ProgramDetector, rgb_B3HW: Float[Tensor, "B 3 H W"]) -> Found:
+    """What the detector says of pictures, its centres and boxes averaged with those of the mirrored
+    pictures."""
+    found, other = detector(rgb_B3HW), detector(rgb_B3HW.flip(-1))
+    chance = (found.heat_BKhw.sigmoid() + other.heat_BKhw.flip(-1).sigmoid()) / 2
+    back = other.box_B4hw.new_tensor([-1.0, 1.0, 1.0, 1.0]).view(1, 4, 1, 1)
+    box = (found.box_B4hw + back * other.box_B4hw.flip(-1)) / 2
+    return found._replace(heat_BKhw=chance.logit(eps=1e-6), box_B4hw=box)
+
+
 def centre_targets(batch: Batch) -> tuple[Tensor, Tensor]:
     """Gaussian bumps (B, kinds, h, w) at the centres, and the cell (B, K) of each object."""
     side = batch.rgb_N3HW.shape[-1] // STRIDE

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from lerf_wild.inverse.program_detector import SIZE, Found
+from lerf_wild.inverse.program_detector import SIZE, Found, seen_both_ways
 from lerf_wild.inverse.program_inference import (
     OVERLAP,
     Boxes,
@@ -78,7 +78,7 @@ def read_given(
     starts = square_starts(animals_N4, photo_HW3.shape[1])
     squares = np.stack([photo_HW3[:, start : start + SIZE] for start in starts])
     rgb = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255.0
-    found = model.detector(rgb)
+    found = seen_both_ways(model.detector, rgb)
     # All squares have one camera, ground and light.
     found = found._replace(
         settings_BS=found.settings_BS.mean(dim=0, keepdim=True).expand(len(starts), -1),

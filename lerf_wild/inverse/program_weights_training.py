@@ -37,7 +37,7 @@ from lerf_wild.inverse.program_weights import (
 )
 
 REPORT_EVERY = 25
-THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
+THRESHOLDS = (0.2, 0.25, 0.3, 0.35)
 VALIDATION_SEED = 10_000
 BASELINES = {
     "none": DecoderSpec(),

@@ -10,7 +10,7 @@ from lerf_wild.cli.populated import COLOURS, CUT, _whole, annotated
 def test_an_item_that_a_border_cuts_counts_less():
     hits = np.full((6, 8), -1)
     hits[2:4, 3:5], hits[3:6, 6] = 0, 1
-    assert _whole(hits.ravel(), hits.shape, 3).tolist() == [1.0, CUT, 1.0]
+    assert _whole(hits, 3).tolist() == [1.0, CUT, 1.0]
 
 
 def test_masks_are_tinted_and_framed_and_the_rest_is_dim():

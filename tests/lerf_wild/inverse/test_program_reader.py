@@ -19,9 +19,11 @@ from lerf_wild.inverse.program_decoder import (
 from lerf_wild.inverse.program_detector import (
     STRIDE,
     Found,
+    ProgramDetector,
     box_targets,
     boxes_from_map,
     centre_targets,
+    seen_both_ways,
 )
 from lerf_wild.inverse.program_inference import detections
 from lerf_wild.inverse.program_numbers import permuted_ids
@@ -80,6 +82,17 @@ def test_true_maps_are_read_as_the_true_boxes(batch):
         gaps = torch.cdist(boxes[i][there[i]], true).min(dim=0).values
         # Of two objects in one cell, or of nearly equal boxes, one may be lost.
         assert (gaps < 1e-2).sum() >= len(true) - 1
+
+
+def test_a_picture_and_its_mirror_image_are_seen_alike():
+    detector = ProgramDetector().eval()
+    rgb = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(4))
+    found, other = seen_both_ways(detector, rgb), seen_both_ways(detector, rgb.flip(-1))
+    assert torch.allclose(found.heat_BKhw, other.heat_BKhw.flip(-1), atol=1e-4)
+    left, _, right, _ = boxes_from_map(found.box_B4hw).unbind(-1)
+    mirrored = boxes_from_map(other.box_B4hw).view(2, 32, 32, 4).flip(2).reshape(2, -1, 4)
+    assert torch.allclose(left, 256 - mirrored[..., 2], atol=1e-3)
+    assert torch.allclose(right, 256 - mirrored[..., 0], atol=1e-3)
 
 
 def test_boxes_of_an_empty_map_are_one_cell_at_each_middle():
