@@ -77,8 +77,20 @@ class BakedField(Placed):
             if getattr(self, name).shape != shape:
                 found = list(getattr(self, name).shape)
                 raise ModelFileError(f"A baked scene has {name} {found}, expected {list(shape)}.")
-        if int(self.counts_V.sum(dtype=np.int64)) != points or points == 0:
+        held = int(self.counts_V.sum(dtype=np.int64))
+        if held != points or points == 0 or not self.counts_V.all():
             raise ModelFileError("A baked scene's voxels don't hold its points.")
+
+    @property
+    def first_V(self) -> Integer[np.ndarray, "V"]:
+        """Index of the first point of each voxel."""
+        return np.cumsum(self.counts_V, dtype=np.int64) - self.counts_V
+
+    @property
+    def middles_V3(self) -> Float[np.ndarray, "V 3"]:
+        """Mean of the points of each voxel."""
+        total_V3 = np.add.reduceat(self.positions_N3, self.first_V, axis=0, dtype=np.float64)
+        return total_V3 / self.counts_V[:, None]
 
     @property
     def title(self) -> str:
@@ -116,7 +128,7 @@ class Answerer:
         self._features_SKV = [codes_KV * steps_K1 for codes_KV in baked.codes_SKV]
         self._blank_V = ~baked.codes_SKV.any(axis=(0, 1))
         self._voxel_N = np.repeat(np.arange(len(baked.counts_V)), baked.counts_V)
-        self._first_V = np.cumsum(baked.counts_V, dtype=np.int64) - baked.counts_V
+        self._first_V = baked.first_V
         self._hardest: tuple[bytes, list[np.ndarray]] = (b"", [])
         self._pool = ThreadPoolExecutor(WORKERS)
 

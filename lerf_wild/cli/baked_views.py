@@ -1,6 +1,7 @@
 """What a baked scene says in the views of the run that it was baked from.
 
-H, W pixels, N points, P phrases, R pixels that show a place, M nearest points.
+H, W pixels, N points, V voxels, P phrases, R pixels that show a place, M nearest
+voxels.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from lerf_wild.cli.sampling import MIN_ACCUMULATION
 if TYPE_CHECKING:
     from nerfstudio.cameras.cameras import Cameras
 
-MEAN_POINTS = 8
-"""Nearest points whose scores are averaged."""
+MEAN_VOXELS = 8
+"""Nearest voxels whose scores are averaged."""
 
 MOST_GAPS = 4.0
-"""A place this many times as far from any point as the view's places usually are is none that was
+"""A place this many times as far from any voxel as the view's places usually are is none that was
 baked: at the edge of a thing the depth of a pixel lies in mid-air before what is behind."""
 
 
 class BakedViews:
-    """A baked scene, looked at from cameras: each pixel has the mean score of the nearest points.
+    """A baked scene, looked at from cameras: each pixel has the mean score of the nearest voxels.
 
-    Single points are off now and then, and a phrase is looked for at the highest of all.
+    Single voxels are off now and then, and a phrase is looked for at the highest of all.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +41,7 @@ class BakedViews:
 
     @cached_property
     def _tree(self) -> cKDTree:
-        return cKDTree(self.scene.baked.positions_N3)
+        return cKDTree(self.scene.baked.middles_V3)
 
     def maps(
         self, run: Run, cameras: Cameras, index: int, answer: ViewAnswer, phrases: Sequence[str]
@@ -57,8 +58,10 @@ class BakedViews:
         if not is_there_HW.any():
             return maps_HWP
         places_R3 = run.to_world(places_HW3[is_there_HW].numpy())
-        count = min(MEAN_POINTS, len(self.scene.baked))
+        first_V = self.scene.baked.first_V
+        count = min(MEAN_VOXELS, len(first_V))
         gaps_RM, near_RM = self._tree.query(places_R3, k=np.arange(1, count + 1), workers=-1)
+        near_RM = first_V[near_RM]
         found = self.scene.ask(phrases, among=near_RM[:, 0])
         is_near_R = gaps_RM[:, 0] <= MOST_GAPS * np.median(gaps_RM[:, 0])
         for column, relevancy_N in enumerate(found.relevancy_PN):
