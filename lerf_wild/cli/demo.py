@@ -149,7 +149,8 @@ def run_habitat(console: Console, seed: int, folder: Path, settings: Settings) -
     sheet = folder / "contact_sheet.png"
     title = f"Habitat {seed}: eight phrases in held-out views"
     stages.run("drawing", lambda: _drawing(run, answered, absent, title, sheet))
-    placed = stages.run("wildlife", lambda: _populating(console, config, phrases, folder))
+    wanted = sentences_about(phrases, truth.present)
+    placed = stages.run("wildlife", lambda: _populating(console, config, wanted, folder))
     content = {
         **measured.figures(),
         **{f"{name}_seconds": seconds for name, seconds in stages.seconds.items()},
@@ -284,15 +285,15 @@ def _drawing(
     return None, str(path)
 
 
-def sentences_about(phrases: Sequence[str]) -> list[str]:
-    """What to put by the things that phrases name: animals that none of them is, one a phrase."""
-    there = " ".join(phrases)
+def sentences_about(phrases: Sequence[str], present: Sequence[str]) -> list[str]:
+    """What to put by the things that phrases name: animals that are not there, one a phrase."""
+    there = " ".join(present)
     new = [text for animal, text in SENTENCES if animal not in there]
     return [text.format(phrase) for text, phrase in zip(new, phrases)][:MOST_PLACED]
 
 
 def _populating(
-    console: Console, config: Path, phrases: Sequence[str], folder: Path
+    console: Console, config: Path, sentences: Sequence[str], folder: Path
 ) -> tuple[dict[str, Any], str]:
     from PIL import Image
 
@@ -304,7 +305,7 @@ def _populating(
 
     run = open_populated(config)
     try:
-        placed = populated(run, sentences_about(phrases))
+        placed = populated(run, sentences)
     except WildlifeError as error:
         # A field of a few steps has no ground yet; all else of the demo stands.
         return {"placed": []}, f"nothing was placed: {error}"
@@ -312,7 +313,7 @@ def _populating(
         say(console, f"not placed: {line}")
     edit_population(run.model.items.path, lambda _: placed.population)
     items = placed.population.items
-    first = items[0].phrases[0] if items else phrases[0]
+    first = items[0].phrases[0] if items else ""
     picture = folder / "populated.png"
     with atomic_path(picture) as temporary:
         row = Image.fromarray(row_of(run, placed.population, None, first, POPULATED_WIDTH))

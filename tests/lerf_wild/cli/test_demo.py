@@ -131,7 +131,7 @@ def test_loopback_addresses(host, expected):
 
 
 def test_animals_that_are_there_are_not_put_in_again():
-    told = sentences_about(["zebra", "fallen log", "red deer"])
-    assert told == ["a tiger lying by the zebra", "a leopard sitting next to the fallen log"]
-    assert sentences_about(["pond"]) == ["a red deer grazing by the pond"]
-    assert sentences_about([]) == []
+    told = sentences_about(["fallen log", "boulder"], ["zebra", "fallen log", "red deer", "deer"])
+    assert told == ["a tiger lying by the fallen log", "a leopard sitting next to the boulder"]
+    assert sentences_about(["pond"], ["pond"]) == ["a red deer grazing by the pond"]
+    assert sentences_about([], []) == []
