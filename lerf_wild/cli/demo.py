@@ -23,6 +23,8 @@ SENTENCES = (
     ("zebra", "a zebra walking near the {}"),
     ("tiger", "a tiger lying by the {}"),
     ("leopard", "a leopard sitting next to the {}"),
+    ("bear", "a brown bear walking near the {}"),
+    ("boar", "a wild boar by the {}"),
 )
 """Animals and how they are put into the place, each by another thing that was found there."""
 MOST_PLACED, POPULATED_WIDTH = 2, 400
