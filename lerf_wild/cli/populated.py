@@ -1,6 +1,6 @@
 """A scene populated by several sentences at once, and a row of pictures that shows it.
 
-Symbols: H, W pixels, R rays.
+Symbols: H, W pixels.
 """
 
 import copy

@@ -9,6 +9,7 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
+from lerf_wild.errors import tell_plainly
 from lerf_wild.methods.pictures.config import (
     PictureModelConfig,
     PicturePipelineConfig,
@@ -27,6 +28,7 @@ def make_pipeline(config: "AirPipelineConfig", **kwargs: Any) -> Any:
     """Builds the pipeline of a config."""
     from lerf_wild.methods.air.pipeline import AirPipeline
 
+    tell_plainly()
     return AirPipeline(config, **kwargs)
 
 

@@ -16,6 +16,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from lerf_wild.dataparsers.wild_nerfstudio import WildNerfstudioDataParserConfig
+from lerf_wild.errors import tell_plainly
 from lerf_wild.methods.lerf_wild.datamanager import LerfWildDataManager
 from lerf_wild.schedulers import ExponentialDecayConfig
 
@@ -34,6 +35,7 @@ def make_pipeline(config: "LerfWildPipelineConfig", **kwargs: Any) -> Any:
     """Builds the pipeline of a config."""
     from lerf_wild.methods.lerf_wild.pipeline import LerfWildPipeline
 
+    tell_plainly()
     return LerfWildPipeline(config, **kwargs)
 
 

@@ -11,6 +11,7 @@ from nerfstudio.models.splatfacto import SplatfactoModelConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from lerf_wild.dataparsers.wild_nerfstudio import WildNerfstudioDataParserConfig
+from lerf_wild.errors import tell_plainly
 from lerf_wild.methods.lerf_wild.config import (
     LanguageFieldConfig,
     LerfWildPipelineConfig,
@@ -40,6 +41,7 @@ def make_pipeline(config: "LerfWildSplatPipelineConfig", **kwargs: Any) -> Any:
     from lerf_wild.methods.lerf_wild_splat.pipeline import LerfWildSplatPipeline, need_cuda
 
     need_cuda()
+    tell_plainly()
     return LerfWildSplatPipeline(config, **kwargs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from lerf_wild.errors import EXIT_CODE
 from lerf_wild.methods.lerf_wild.pipeline import LerfWildPipeline
 from lerf_wild.methods.lerf_wild_splat.config import LerfWildSplatPipelineConfig
 
@@ -12,7 +13,6 @@ NO_CUDA = (
     "lerf-wild-splat draws gaussians with gsplat, which needs a CUDA GPU, and there is none here.\n"
     "Train lerf-wild-tiny instead: ns-train lerf-wild-tiny --data SCENE takes minutes on a laptop."
 )
-EXIT_CODE = 2
 
 
 class LerfWildSplatPipeline(LerfWildPipeline):

@@ -9,6 +9,7 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
+from lerf_wild.errors import tell_plainly
 from lerf_wild.methods.pictures.config import (
     PictureModelConfig,
     PicturePipelineConfig,
@@ -24,6 +25,7 @@ def make_pipeline(config: "RawPipelineConfig", **kwargs: Any) -> Any:
     """Builds the pipeline of a config."""
     from lerf_wild.methods.raw.pipeline import RawPipeline
 
+    tell_plainly()
     return RawPipeline(config, **kwargs)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Optional, Tuple, Type  # noqa: UP035
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
+from lerf_wild.errors import tell_plainly
 from lerf_wild.methods.lerf_wild.config import (
     LerfWildModelConfig,
     LerfWildPipelineConfig,
@@ -27,6 +28,7 @@ def make_pipeline(config: "WildlifePipelineConfig", **kwargs: Any) -> Any:
     """Builds the pipeline of a config."""
     from lerf_wild.methods.wildlife.pipeline import WildlifePipeline
 
+    tell_plainly()
     return WildlifePipeline(config, **kwargs)
 
 

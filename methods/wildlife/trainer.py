@@ -8,10 +8,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from lerf_wild.cli.wildlife import open_populated
 from lerf_wild.cli.wildlife_edit import refine_items
-from lerf_wild.errors import LerfWildError, WildlifeError
+from lerf_wild.errors import EXIT_CODE, LerfWildError, WildlifeError
 from lerf_wild.methods.wildlife.config import WildlifeTrainerConfig
-
-EXIT_CODE = 2
 
 
 class WildlifeTrainer:
