@@ -1,7 +1,8 @@
 """Training crops that differ each time: place, size, roll, mirror, light, blur, and patches.
 
 Symbols: B crops, S side in pixels. Follows GenZoo's training (scale, rotation, shift, colour,
-resizing, grey, occluders), with mirrored pictures added, which a body with swappable sides allows.
+resizing, grey, occluders), with pictures mirrored so that most animals face left, as they do when
+they are looked at (`lerf_wild.inverse.animal_views`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from lerf_wild.inverse.animal_samples import (
     MARGIN,
     AnimalBatch,
     AnimalSamples,
+    faces_right,
     make_batch,
     mirrored,
 )
@@ -25,6 +27,11 @@ ABSENT_SHARE = 0.04
 
 WIDE_SHARE = 0.15
 """Share of crops that show much around the animal, as the first look at a whole photo does."""
+
+OTHER_WAY_SHARE = 0.1
+"""Share of crops whose animal faces right. The others are mirrored where it does, as they are once
+the network has seen it: the left side is then the near one, and which of two legs is whose need not
+be found out anew for either side."""
 
 
 def training_batch(
@@ -39,7 +46,8 @@ def training_batch(
     if not augment:
         where = box_crops(samples.boxes_N4[:, :2], samples.boxes_N4[:, 2:], MARGIN)
         return make_batch(samples, where, body, size, torch.ones(count))
-    samples = mirrored(samples, torch.rand(count, generator=generator) < 0.5)
+    other_way = torch.rand(count, generator=generator) < OTHER_WAY_SHARE
+    samples = mirrored(samples, faces_right(samples.rotations_NJ33) ^ other_way)
     where, present = drawn_crops(samples, generator)
     batch = make_batch(samples, where, body, size, present)
     crops = patched(recoloured(batch.crops_B3SS, generator), generator)

@@ -5,6 +5,8 @@ Symbols: B crops, S side in pixels, C channels, G side of the grid.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,21 @@ from lerf_wild.errors import EncoderError
 
 STRIDE = 8
 SMALL = "small"
+
+
+class Features(NamedTuple):
+    """What a backbone sees in crops."""
+
+    usual_BCGG: Tensor
+    fine_BCFF: Tensor
+    """Of a grid twice as fine, or the usual ones again where a backbone has none."""
+
+
+class Widths(NamedTuple):
+    """Channels of a backbone's features."""
+
+    usual: int
+    fine: int
 
 
 class Residual(nn.Module):
@@ -29,7 +46,10 @@ class Residual(nn.Module):
 
 
 class SmallBackbone(nn.Module):
-    """Features (B, C, S / 8, S / 8) of strides 8, 16 and 32 together."""
+    """Features (B, C, S / 8, S / 8) of strides 8, 16 and 32 together, and those of stride 4."""
+
+    DOUBLED = 4
+    """Modules of the stem before stride 8."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -55,14 +75,17 @@ class SmallBackbone(nn.Module):
         self.from_coarse = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.from_middle = nn.Conv2d(2 * channels, channels, 1)
         self.joined = Residual(channels)
+        self.widths = Widths(channels, half)
 
-    def forward(self, images_B3SS: Tensor) -> Tensor:
+    def forward(self, images_B3SS: Tensor) -> Features:
         """Features of images around zero."""
-        fine = self.stem(images_B3SS)
+        finest = self.stem[: self.DOUBLED](images_B3SS)
+        fine = self.stem[self.DOUBLED :](finest)
         middle = self.middle(fine)
         coarse = self.from_coarse(self.coarse(middle))
         middle = torch.relu(middle + _grown(coarse, middle))
-        return self.joined(torch.relu(fine + _grown(self.from_middle(middle), fine)))
+        joined = self.joined(torch.relu(fine + _grown(self.from_middle(middle), fine)))
+        return Features(joined, finest)
 
 
 class VitPoseBackbone(nn.Module):
@@ -94,9 +117,9 @@ class VitPoseBackbone(nn.Module):
         key = "embeddings.position_embeddings"
         state[key] = square_places(state[key], 256 // self.patch)
         self.tower.load_state_dict(state)
-        self.width = config.hidden_size
+        self.widths = Widths(config.hidden_size, config.hidden_size)
 
-    def forward(self, images_B3SS: Tensor) -> Tensor:
+    def forward(self, images_B3SS: Tensor) -> Features:
         """Features of images around zero, brought to 256x256."""
         images = nn.functional.interpolate(
             images_B3SS, (256, 256), mode="bilinear", align_corners=False
@@ -105,23 +128,21 @@ class VitPoseBackbone(nn.Module):
         tower = self.tower(images, dataset_index=index) if self._has_experts else self.tower(images)
         tokens = tower.feature_maps[-1]
         side = 256 // self.patch
-        return tokens.transpose(1, 2).unflatten(-1, (side, side))
+        features = tokens.transpose(1, 2).unflatten(-1, (side, side))
+        return Features(features, features)
 
     @property
     def _has_experts(self) -> bool:
         return self.tower.config.num_experts > 1
 
 
-def make_backbone(name: str, channels: int) -> tuple[nn.Module, int]:
-    """A backbone by name and the width of its features.
+def make_backbone(name: str, channels: int) -> SmallBackbone | VitPoseBackbone:
+    """A backbone by name; ``channels`` is the width of the small one.
 
     Raises:
         EncoderError: a checkpoint of that name can't be loaded.
     """
-    if name == SMALL:
-        return SmallBackbone(channels), channels
-    backbone = VitPoseBackbone(name)
-    return backbone, backbone.width
+    return SmallBackbone(channels) if name == SMALL else VitPoseBackbone(name)
 
 
 def square_places(places_1TC: Tensor, side: int) -> Tensor:

@@ -1,7 +1,8 @@
-"""The joints of a body without its skin, a mean shape and pose, and the pose's own directions.
+"""The joints of a body without its skin, a part of its skin, a mean pose, and its own directions.
 
-Symbols: B animals, J joints (35), K betas, D directions. Camera axes and model units. Skinning 3889
-vertices costs more than the network; joints alone follow from 35 rotations.
+Symbols: B animals, J joints (35), K betas, D directions, Q points (keypoints, then joints), U some
+vertices. Camera axes and model units. Skinning 3889 vertices costs more than the network; joints
+alone follow from 35 rotations.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from lerf_wild.animals import schema
 from lerf_wild.animals.body import BodyModel
 from lerf_wild.animals.poses.library import draw_pose
-from lerf_wild.animals.skinning import joint_transforms
+from lerf_wild.animals.skinning import blend_shapes, joint_transforms, skin
 
 POSE_DIRECTIONS = 64
 LIBRARY_POSES = 600
+POINTS = len(schema.KEYPOINT_NAMES) + schema.JOINT_COUNT
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,66 @@ def joint_body(model: BodyModel) -> JointBody:
     rest = regressor @ model.template_V3
     shaped = torch.einsum("jv,vck->jck", regressor, model.shapedirs_V3K)
     return JointBody(rest, shaped, model.parents)
+
+
+@dataclass(frozen=True)
+class BodyPart:
+    """Some vertices of a body and the joints that move them."""
+
+    rest_U3: Tensor
+    shaped_U3K: Tensor
+    weights_UJ: Tensor
+    body: JointBody
+
+    def to(self, device: torch.device | str) -> BodyPart:
+        """The same on a device."""
+        parts = (self.rest_U3, self.shaped_U3K, self.weights_UJ, self.body)
+        return BodyPart(*(part.to(device) for part in parts))
+
+    def posed(self, betas_BK: Tensor, rotations_BJ33: Tensor) -> Tensor:
+        """The vertices (B, U, 3) of shapes in poses, before they are moved."""
+        body = self.body
+        rest = blend_shapes(body.rest_J3, body.shaped_J3K, betas_BK)
+        linear, offset = joint_transforms(rotations_BJ33, rest, body.parents)
+        shaped = blend_shapes(self.rest_U3, self.shaped_U3K, betas_BK)
+        return skin(shaped, self.weights_UJ, linear, offset)
+
+
+def body_part(model: BodyModel, every: int) -> BodyPart:
+    """Every so manyth vertex of a body model."""
+    some = slice(0, None, every)
+    parts = model.template_V3[some], model.shapedirs_V3K[some], model.weights_VJ[some]
+    return BodyPart(*parts, joint_body(model))
+
+
+class PointBody(nn.Module):
+    """The points that the network looks for, as a function of shape and pose.
+
+    A keypoint is taken for a point that moves with the mean of its vertices' joints, so that a file
+    of weights holds all that is needed, whatever the number of vertices behind it.
+    """
+
+    def __init__(self, model: BodyModel | None, betas: int) -> None:
+        super().__init__()
+        self.register_buffer("rest_Q3", torch.zeros(POINTS, 3))
+        self.register_buffer("shaped_Q3K", torch.zeros(POINTS, 3, betas))
+        self.register_buffer("weights_QJ", torch.zeros(POINTS, schema.JOINT_COUNT))
+        self.parents = schema.PARENTS
+        if model is not None and model.keypoint_regressor_PV is not None:
+            joints = torch.eye(schema.JOINT_COUNT)
+            points = torch.cat([model.keypoint_regressor_PV, model.joint_regressor_JV])
+            moved = model.keypoint_regressor_PV @ model.weights_VJ
+            self.rest_Q3.copy_(points @ model.template_V3)
+            self.shaped_Q3K.copy_(torch.einsum("qv,vck->qck", points, model.shapedirs_V3K))
+            self.weights_QJ.copy_(torch.cat([moved, joints]))
+
+    def forward(self, betas_BK: Tensor, rotations_BJ33: Tensor, root_B3: Tensor) -> Tensor:
+        """Points (B, Q, 3), their root joint at ``root_B3``."""
+        rest = blend_shapes(self.rest_Q3, self.shaped_Q3K, betas_BK)
+        joints = rest[:, -schema.JOINT_COUNT :]
+        linear, offset = joint_transforms(rotations_BJ33, joints, self.parents)
+        posed = skin(rest, self.weights_QJ, linear, offset)
+        return posed + (root_B3 - joints[:, 0])[:, None]
 
 
 @dataclass(frozen=True)

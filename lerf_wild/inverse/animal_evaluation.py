@@ -26,6 +26,7 @@ from lerf_wild.inverse.animal_bodies import joint_body
 from lerf_wild.inverse.animal_crops import crop_turns
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
 from lerf_wild.inverse.animal_samples import AnimalBatch, AnimalSamples, plain_batch
+from lerf_wild.inverse.animal_views import look_facing_left
 
 BATCH = 64
 PCKS = ("pck_05", "pck_01", "pck_length")
@@ -72,7 +73,7 @@ def per_animal(
             outputs = know_nothing(batch, model)
         else:
             crops = narrowed(batch.crops_B3SS) if narrow_crop else batch.crops_B3SS
-            outputs = network(crops.contiguous(memory_format=torch.channels_last))
+            outputs = look_facing_left(network, crops)
         rows.append(_errors(outputs, batch, part, model, vertices))
     return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 

@@ -23,6 +23,7 @@ from lerf_wild.inverse.animal_crops import Crops, box_crops, crop_turns, cut_cro
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
 from lerf_wild.inverse.animal_photos import Photo
 from lerf_wild.inverse.animal_samples import MARGIN
+from lerf_wild.inverse.animal_views import look_facing_left
 from lerf_wild.inverse.animal_weights import BUNDLED, load_network
 from lerf_wild.synth.genzoo_signals import Parameters
 
@@ -109,7 +110,7 @@ def look(network: AnimalNetwork, photo: Photo, crops: Crops) -> AnimalOutputs:
         ModelFileError: the network gives values that aren't finite.
     """
     shown = cut_crops(photo.square_3DD[None], crops, network.spec.input_px)
-    outputs = network(shown.contiguous(memory_format=torch.channels_last))
+    outputs = look_facing_left(network, shown)
     if not all(torch.isfinite(part).all() for part in outputs if part is not None):
         raise ModelFileError("The network's answer isn't finite; its weights are of no use.")
     return outputs

@@ -1,12 +1,13 @@
 """The network that sees an animal's shape, pose and camera in a crop.
 
 Symbols: B crops, S side in pixels, C channels, G side of the grid of features, Q points to look for
-(26 keypoints and 35 joints), J joints (35), K betas. Places are -1 to 1 in the crop; camera axes
-are the crop's own (`lerf_wild.inverse.animal_crops`).
+(26 keypoints and 35 joints), J joints (35), K betas, T width of a state. Places are -1 to 1 in the
+crop; camera axes are the crop's own (`lerf_wild.inverse.animal_crops`).
 
 Each point has a map over the grid whose softmax says where it is; what stands there in the features
 is what the pose is read from. Rotations leave the network as nine numbers on top of the mean pose
-and go to the nearest rotation inside the graph.
+and go to the nearest rotation inside the graph. Finer maps and rounds of correction follow
+(`lerf_wild.inverse.animal_corrections`).
 
 While nobody knows yet which way an animal faces, the pose's losses are noise that is many times
 louder than what the maps have to learn, so that little of their gradient reaches the features.
@@ -22,12 +23,15 @@ import torch
 from torch import Tensor, nn
 
 from lerf_wild.animals import schema
+from lerf_wild.animals.body import BodyModel
 from lerf_wild.inverse.animal_backbones import make_backbone
-from lerf_wild.inverse.animal_bodies import POSE_DIRECTIONS, PoseSpace
+from lerf_wild.inverse.animal_bodies import POINTS, POSE_DIRECTIONS, PointBody, pose_space
+from lerf_wild.inverse.animal_corrections import Correction, Evidence, FineMaps, look
 
-POINTS = len(schema.KEYPOINT_NAMES) + schema.JOINT_COUNT
 CAMERA = 4
 """Outputs of the camera: place of the root joint (2), log size, log perspective."""
+LOCAL = 9 * (schema.JOINT_COUNT - 1)
+"""Nine numbers of each joint but the root."""
 POSE_SHARE = 0.05
 """Share of the pose's gradient that goes on to features and maps. With all of it neither maps nor
 pose are learnt at all."""
@@ -47,6 +51,8 @@ class NetworkSpec:
     """Channels that each point takes along from where it is."""
     hidden: int = 512
     betas: int = 41
+    rounds: int = 2
+    """Corrections of the first answer; without any there are no finer maps either."""
     raw_rotations: bool = False
     """Leaves the nine numbers as they are, as the released GenZoo does; for comparison."""
 
@@ -75,14 +81,21 @@ class AnimalOutputs(NamedTuple):
         lateral = self.camera_B4[:, :2] * (distance / kappa)[:, None]
         return torch.cat([lateral, distance[:, None]], -1)
 
+    def in_crop(self, points_BN3: Tensor) -> Tensor:
+        """Places (B, N, 2) of points in the crop's camera axes, within 2."""
+        kappa = self.camera_B4[:, 3].exp()[:, None, None]
+        shown = kappa * points_BN3[..., :2] / points_BN3[..., 2:].clamp_min(0.05)
+        return shown.clamp(-2.0, 2.0)
+
 
 class AnimalNetwork(nn.Module):
-    """Backbone, maps, and a perceptron."""
+    """Backbone, maps, a perceptron, and rounds of correction."""
 
-    def __init__(self, spec: NetworkSpec, space: PoseSpace | None = None) -> None:
+    def __init__(self, spec: NetworkSpec, model: BodyModel | None = None) -> None:
         super().__init__()
-        self.spec = spec
-        self.backbone, width = make_backbone(spec.backbone, spec.channels)
+        self.spec, self.pose_share = spec, POSE_SHARE
+        self.backbone = make_backbone(spec.backbone, spec.channels)
+        width = self.backbone.widths.usual
         self.maps = nn.Conv2d(width, POINTS, 1)
         self.carry = nn.Conv2d(width, spec.carried, 1)
         inputs = POINTS * (spec.carried + 3) + width
@@ -93,56 +106,79 @@ class AnimalNetwork(nn.Module):
             nn.ReLU(),
         )
         self.pose_code = nn.Linear(spec.hidden, POSE_DIRECTIONS)
-        self.pose = nn.Linear(POSE_DIRECTIONS, 9 * (schema.JOINT_COUNT - 1))
+        self.pose = nn.Linear(POSE_DIRECTIONS, LOCAL)
         self.rest = nn.Linear(spec.hidden, 9 + spec.betas + CAMERA + 1)
+        if spec.rounds:
+            self.finer = FineMaps(self.backbone.widths)
+            self.correction = Correction(spec.hidden, spec.hidden + LOCAL)
+            self.points = PointBody(model, spec.betas)
+        self._begin(model)
+
+    @torch.no_grad()
+    def _begin(self, model: BodyModel | None) -> None:
         nn.init.normal_(self.pose_code.weight, std=0.01)
         nn.init.normal_(self.rest.weight, std=0.01)
         nn.init.zeros_(self.rest.bias)
-        with torch.no_grad():
-            # Away from zero, where the nearest rotation has no finite gradient.
-            self.rest.bias[:9] = torch.eye(3).flatten()
-        if space is not None:
-            with torch.no_grad():
-                self.pose.weight.copy_(space.directions_PD)
-                self.pose.bias.copy_(space.mean_P)
+        # Away from zero, where the nearest rotation has no finite gradient.
+        self.rest.bias[:9] = torch.eye(3).flatten()
+        if model is not None:
+            space = pose_space(model)
+            self.pose.weight.copy_(space.directions_PD)
+            self.pose.bias.copy_(space.mean_P)
 
     def forward(self, crops_B3SS: Tensor) -> AnimalOutputs:
         """What crops in 0-1 show."""
+        return self.answers(crops_B3SS)[-1]
+
+    def answers(self, crops_B3SS: Tensor) -> list[AnimalOutputs]:
+        """The first answer, and what each round of correction makes of it."""
         features = self.backbone((crops_B3SS - 0.45) / 0.25)
-        maps = self.maps(features).float()
-        passed = _dampened(features)
-        spots, gathered = self._look(maps, self.carry(passed).float())
-        seen = [_dampened(spots).flatten(1), _dampened(gathered).flatten(1)]
-        hidden = self.body(torch.cat([*seen, passed.float().mean((2, 3))], -1))
-        local = self.pose(self.pose_code(hidden)).unflatten(-1, (-1, 3, 3))
-        root, betas, camera, presence = self.rest(hidden).split(
-            [9, self.spec.betas, CAMERA, 1], dim=-1
+        maps = self.maps(features.usual_BCGG).float()
+        passed = self._dampened(features.usual_BCGG)
+        spots, gathered = look(maps, self.carry(passed).float())
+        parts = [self._dampened(spots).flatten(1), self._dampened(gathered).flatten(1)]
+        hidden = self.body(torch.cat([*parts, passed.float().mean((2, 3))], -1)).float()
+        state = torch.cat([hidden, hidden.new_zeros(len(hidden), LOCAL)], -1)
+        found = [self._answer(state, spots, maps)]
+        if self.spec.rounds:
+            maps, carried = self.finer(features, maps, self._dampened)
+            spots, gathered = look(maps, carried)
+        for number in range(self.spec.rounds):
+            state = state + self._correction(state, found[-1], spots, gathered, carried)
+            # All rounds look at the same maps, which are to be learnt once.
+            last = number == self.spec.rounds - 1
+            found.append(self._answer(state, spots, maps if last else None))
+        return found
+
+    def _answer(
+        self, state_BT: Tensor, spots_BQ3: Tensor, maps_BQGG: Tensor | None
+    ) -> AnimalOutputs:
+        """Rotations, shape and camera that a state speaks of."""
+        hidden, added = state_BT.split([self.spec.hidden, LOCAL], dim=-1)
+        local = self.pose(self.pose_code(hidden)).float() + added
+        local = local.unflatten(-1, (-1, 3, 3))
+        root, betas, camera, presence = (
+            self.rest(hidden).float().split([9, self.spec.betas, CAMERA, 1], dim=-1)
         )
-        root = root.unflatten(-1, (3, 3))[:, None]
-        matrices = torch.cat([root, local], 1)
+        matrices = torch.cat([root.unflatten(-1, (3, 3))[:, None], local], 1)
         rotations = matrices if self.spec.raw_rotations else nearest_rotations(matrices)
         camera = camera + camera.new_tensor([0.0, 0.0, MEAN_SIZE, MEAN_KAPPA])
         return AnimalOutputs(
-            rotations, betas, camera, spots[..., :2], presence[:, 0], matrices, maps
+            rotations, betas, camera, spots_BQ3[..., :2], presence[:, 0], matrices, maps_BQGG
         )
 
-    def _look(self, maps_BQGG: Tensor, carried_BCGG: Tensor) -> tuple[Tensor, Tensor]:
-        """Place and spread (B, Q, 3) of each map, and what stands there (B, Q, C)."""
-        side = maps_BQGG.shape[-1]
-        share = maps_BQGG.flatten(2).softmax(-1)
-        steps = (torch.arange(side, device=share.device) + 0.5) * (2.0 / side) - 1.0
-        y, x = torch.meshgrid(steps, steps, indexing="ij")
-        cells = torch.stack([x, y, x.square() + y.square()], -1).flatten(0, 1)
-        moments = share @ cells
-        place = moments[..., :2]
-        spread = (moments[..., 2:] - place.square().sum(-1, keepdim=True)).clamp_min(0.0)
-        gathered = share @ carried_BCGG.flatten(2).transpose(1, 2)
-        return torch.cat([place, spread], -1), gathered
+    def _correction(self, state_BT: Tensor, before: AnimalOutputs, *seen: Tensor) -> Tensor:
+        """What is wrong with an answer, for which no gradient goes back through the answer."""
+        rotations, betas, camera = (part.detach() for part in before[:3])
+        before = before._replace(camera_B4=camera)
+        points = self.points(betas, rotations, before.root_B3())
+        where = points, before.in_crop(points), rotations[:, 0], camera[:, 2].exp()
+        evidence = Evidence(*(self._dampened(part) for part in seen), *where)
+        return self.correction(state_BT[:, : self.spec.hidden], evidence)
 
-
-def _dampened(values: Tensor) -> Tensor:
-    """The same values, of whose gradient only `POSE_SHARE` is passed on."""
-    return torch.lerp(values.detach(), values, POSE_SHARE)
+    def _dampened(self, values: Tensor) -> Tensor:
+        """The same values, of whose gradient only ``pose_share`` is passed on."""
+        return torch.lerp(values.detach(), values, self.pose_share)
 
 
 def nearest_rotations(matrices: Tensor) -> Tensor:

@@ -138,6 +138,11 @@ def collect(samples: Iterable[Sample], body: JointBody, most: int | None = None)
     return AnimalSamples(pictures, betas, rotations, root, k, keypoints, boxes)
 
 
+def faces_right(rotations_NJ33: Tensor) -> Tensor:
+    """Whether (N,) noses are further right in the picture than tails, by the roots' rotations."""
+    return rotations_NJ33[:, 0, 0, 0] > 0.0
+
+
 def mirrored(samples: AnimalSamples, which_N: Tensor) -> AnimalSamples:
     """Some of the samples turned left to right; an animal in a mirror is one with its sides
     swapped."""

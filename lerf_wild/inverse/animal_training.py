@@ -9,7 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,12 +18,15 @@ from torch import Tensor, nn
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.errors import TrainingError
 from lerf_wild.inverse.animal_augmentation import training_batch
-from lerf_wild.inverse.animal_bodies import joint_body, pose_space
-from lerf_wild.inverse.animal_losses import LossWeights, animal_losses
-from lerf_wild.inverse.animal_network import AnimalNetwork, NetworkSpec
+from lerf_wild.inverse.animal_bodies import body_part
+from lerf_wild.inverse.animal_losses import LossWeights, answers_losses
+from lerf_wild.inverse.animal_network import POSE_SHARE, AnimalNetwork, NetworkSpec
 from lerf_wild.inverse.animal_samples import AnimalSamples, load_samples
 from lerf_wild.inverse.averaging import update_average
 from lerf_wild.inverse.trainers import read_state, schedule, write_state
+
+SKIN_EVERY = 10
+"""One vertex in so many counts in the losses of skin and shape."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class TrainingSpec:
     learning_rate: float = 1.5e-3
     warmup: int = 200
     averaging: float = 0.998
+    opening: float = 0.3
+    """Share of the training in which little of the pose's gradient reaches the features; then all
+    does."""
     augment: bool = True
     narrow_crop: bool = False
     """Blanks an eighth of the crop on either side, as the released GenZoo's input does."""
@@ -49,10 +55,11 @@ class AnimalTrainer:
     def __init__(self, spec: TrainingSpec, network: NetworkSpec | None = None) -> None:
         torch.manual_seed(spec.seed)
         self.spec, model = spec, load_quadruped().model
-        self.network = AnimalNetwork(network or NetworkSpec(), pose_space(model))
+        self.network = AnimalNetwork(network or NetworkSpec(), model)
         self.network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.body, self.shapedirs = joint_body(model), model.shapedirs_V3K
+        self.part = body_part(model, SKIN_EVERY)
+        self.body = self.part.body
         self.weights = LossWeights()
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), spec.learning_rate, weight_decay=1e-4
@@ -76,10 +83,10 @@ class AnimalTrainer:
         crops = narrowed(batch.crops_B3SS) if spec.narrow_crop else batch.crops_B3SS
         crops = crops.contiguous(memory_format=torch.channels_last)
         self.network.train()
+        self.network.pose_share = POSE_SHARE if spent < spec.opening else 1.0
         with torch.autocast("cpu", torch.bfloat16, enabled=spec.low_precision):
-            outputs = self.network(crops)
-        outputs = type(outputs)(*(part.float() for part in outputs))
-        parts = animal_losses(outputs, batch, self.body, self.shapedirs, self.weights)
+            answers = self.network.answers(crops)
+        parts = answers_losses(answers, batch, self.part, self.weights)
         total = torch.stack(list(parts.values())).sum()
         value = float(total.detach())
         if not math.isfinite(value):
@@ -91,6 +98,12 @@ class AnimalTrainer:
         update_average(self.average, self.network, self.index, spec.averaging)
         self.index += 1
         return {name: float(part.detach()) for name, part in parts.items()}
+
+
+def begin_with(trainer: AnimalTrainer, earlier: AnimalNetwork) -> None:
+    """Takes over weights; what an earlier network lacks stays as it begins."""
+    trainer.network.load_state_dict(earlier.state_dict(), strict=False)
+    trainer.average.load_state_dict(trainer.network.state_dict())
 
 
 def narrowed(crops_B3SS: Tensor) -> Tensor:
@@ -144,6 +157,7 @@ def main(
     most: int | None = None,
     report_every: int = 250,
     seed: int = 1,
+    initial: Path | None = None,
 ) -> None:
     """Trains on shards, goes on where it was stopped, and writes weights and figures.
 
@@ -161,14 +175,17 @@ def main(
         most: Pictures to use.
         report_every: Steps between lines of figures.
         seed: What decides everything.
+        initial: Weights to begin with, also of a network without corrections.
     """
     from lerf_wild.inverse.animal_evaluation import measure
-    from lerf_wild.inverse.animal_weights import save_network
+    from lerf_wild.inverse.animal_weights import load_network, save_network
     from lerf_wild.storage.atomic import write_json
 
     spec = TrainingSpec(
         steps, batch_size, learning_rate, augment=augment, narrow_crop=narrow_crop, seed=seed
     )
+    if initial is not None:
+        spec = replace(spec, opening=0.0)
     trainer = AnimalTrainer(spec, NetworkSpec(raw_rotations=raw_rotations))
     digest = load_quadruped().model.sha256
     samples = load_samples(data, trainer.body, digest, most)
@@ -176,6 +193,8 @@ def main(
     state = output_dir / "state.safetensors"
     if state.exists():
         load_state(state, trainer)
+    elif initial is not None:
+        begin_with(trainer, load_network(initial, digest)[0])
     train(trainer, samples, minutes, _Reporter(held_out, state, report_every))
     figures = measure(trainer.average, held_out, narrow_crop=narrow_crop)
     about = {"body": digest, "pictures": str(len(samples)), "steps": str(trainer.index)}

@@ -46,7 +46,8 @@ def load_network(
             "nothing to this one. Use the body that it was trained with, or train anew."
         )
     with expecting(path, "the weights of an animal regressor"):
-        network = AnimalNetwork(NetworkSpec(**json.loads(about["network"])))
+        # Files from before there were corrections don't name them.
+        network = AnimalNetwork(NetworkSpec(**{"rounds": 0, **json.loads(about["network"])}))
         load_weights(network, tensors)
     check_finite(path, network)
     return network.to(device).to(memory_format=torch.channels_last).eval(), about

@@ -84,6 +84,9 @@ class GenzooModelConfig(PictureModelConfig):
     """Side of a crop; ViTPose sees it at 256."""
     initial: Optional[Path] = None  # noqa: UP045
     """Weights to begin with, such as those of the package."""
+    opening_steps: int = 6000
+    """Steps in which little of the pose's gradient reaches the features, where no weights are given
+    to begin with."""
     projection_weight: float = 0.01
     """Weight of the sum of distances of joints in the crop; GenZoo's."""
     rotation_weight: float = 100.0

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.errors import ModelFileError
-from lerf_wild.inverse.animal_bodies import joint_body, pose_space
-from lerf_wild.inverse.animal_losses import LossWeights, animal_losses
-from lerf_wild.inverse.animal_network import AnimalNetwork, NetworkSpec
+from lerf_wild.inverse.animal_bodies import body_part
+from lerf_wild.inverse.animal_losses import LossWeights, answers_losses
+from lerf_wild.inverse.animal_network import POSE_SHARE, AnimalNetwork, NetworkSpec
 from lerf_wild.inverse.animal_samples import AnimalBatch
+from lerf_wild.inverse.animal_training import SKIN_EVERY
 from lerf_wild.inverse.animal_weights import load_network
 from lerf_wild.methods.genzoo.config import GenzooModelConfig
 from lerf_wild.methods.pictures.model import PictureModel
@@ -29,13 +30,12 @@ class GenzooModel(PictureModel):
             backbone=config.backbone,
             raw_rotations=config.raw_rotations,
         )
-        self.network = AnimalNetwork(spec, pose_space(model))
+        self.network = AnimalNetwork(spec, model)
         if config.initial is not None:
             self._begin_with(config, model.sha256)
         self.network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.body = joint_body(model)
-        self.register_buffer("shapedirs", model.shapedirs_V3K, persistent=False)
+        self.part = body_part(model, SKIN_EVERY)
         self.weights = LossWeights(
             config.projection_weight, config.rotation_weight, config.shape_weight
         )
@@ -50,12 +50,15 @@ class GenzooModel(PictureModel):
                 "same --pipeline.model.backbone."
             ) from None
 
+    def before_step(self, step: int) -> None:
+        """Lets the pose's gradient through to the features once the opening is over."""
+        opening = 0 if self.config.initial is not None else self.config.opening_steps
+        self.network.pose_share = POSE_SHARE if step < opening else 1.0
+
     def losses(self, batch: AnimalBatch) -> dict[str, Tensor]:
         """The weighted parts of the loss."""
         crops = batch.crops_B3SS.contiguous(memory_format=torch.channels_last)
         low = self.config.low_precision
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            outputs = self.network(crops)
-        outputs = type(outputs)(*(part.float() for part in outputs))
-        body = self.body.to(self.device)
-        return animal_losses(outputs, batch, body, self.shapedirs, self.weights)
+            answers = self.network.answers(crops)
+        return answers_losses(answers, batch, self.part.to(self.device), self.weights)

@@ -26,6 +26,7 @@ class GenzooPipeline(PicturePipeline):
 
     def train_losses(self, step: int) -> dict[str, Tensor]:
         """Losses of the step's crops."""
+        self.model.before_step(step)
         size = self.config.model.input_px
         batch = self.datamanager.train_batch(step * self.world_size + self.rank, size)
         return self.model.losses(batch)

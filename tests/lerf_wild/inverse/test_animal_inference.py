@@ -23,6 +23,7 @@ from lerf_wild.inverse.animal_fitting import Evidence, FitSpec, fit, mask_iou
 from lerf_wild.inverse.animal_inference import Regressor, recover
 from lerf_wild.inverse.animal_network import AnimalOutputs, NetworkSpec
 from lerf_wild.inverse.animal_photos import photo_of, read_detections, read_photo
+from lerf_wild.inverse.animal_views import mirrored_answer
 from lerf_wild.synth.genzoo import GenzooJob, decode, make_samples
 from lerf_wild.synth.genzoo_signals import Parameters, make_signals
 
@@ -42,7 +43,7 @@ class Knowing(torch.nn.Module):
 
     def __init__(self, presence: float = 4.0, broken: bool = False) -> None:
         super().__init__()
-        self.presence, self.broken, self.crops = presence, broken, None
+        self.presence, self.broken, self.crops, self.looks = presence, broken, None, 0
 
     def forward(self, shown):
         true, crops = sample().parameters, self.crops
@@ -62,7 +63,10 @@ class Knowing(torch.nn.Module):
         if self.broken:
             betas = betas * math.nan
         presence = torch.full((1,), self.presence)
-        return AnimalOutputs(rotations, betas, camera, to_crop(points, crops), presence)
+        answer = AnimalOutputs(rotations, betas, camera, to_crop(points, crops), presence)
+        self.looks += 1
+        # The second look at a crop is at its mirror image.
+        return answer if self.looks == 1 else mirrored_answer(answer)
 
 
 @pytest.fixture
@@ -71,7 +75,7 @@ def knowing(monkeypatch):
     look = animal_inference.look
 
     def told(found, photo, crops):
-        found.crops = crops
+        found.crops, found.looks = crops, 0
         return look(found, photo, crops)
 
     monkeypatch.setattr(animal_inference, "look", told)
