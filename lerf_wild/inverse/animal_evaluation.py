@@ -7,6 +7,7 @@ where the animal that was found stands before the camera that was found with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -26,7 +27,7 @@ from lerf_wild.inverse.animal_bodies import joint_body
 from lerf_wild.inverse.animal_crops import crop_turns
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
 from lerf_wild.inverse.animal_samples import AnimalBatch, AnimalSamples, plain_batch
-from lerf_wild.inverse.animal_views import look_facing_left
+from lerf_wild.inverse.animal_views import GLANCES, Glance, look_closely
 
 BATCH = 64
 PCKS = ("pck_05", "pck_01", "pck_length")
@@ -37,6 +38,7 @@ def measure(
     samples: AnimalSamples,
     narrow_crop: bool = False,
     vertices: bool = True,
+    glances: Sequence[Glance] = GLANCES,
 ) -> dict[str, float]:
     """Means over the samples; without a network those of the mean pose and shape.
 
@@ -46,7 +48,7 @@ def measure(
         base in the picture, which is next to nothing for an animal that looks at the camera;
         ``pck_length`` counts keypoints within half of that distance as it is from the side.
     """
-    rows = per_animal(network, samples, narrow_crop, vertices)
+    rows = per_animal(network, samples, narrow_crop, vertices, glances)
     figures = {name: float(v.nanmean()) for name, v in rows.items() if "right" not in name}
     for name in PCKS:
         figures[name] = float(rows[f"{name}_right"].sum() / rows["counted_right"].sum())
@@ -59,6 +61,7 @@ def per_animal(
     samples: AnimalSamples,
     narrow_crop: bool = False,
     vertices: bool = True,
+    glances: Sequence[Glance] = GLANCES,
 ) -> dict[str, Tensor]:
     """What `measure` takes the means of: one value a sample."""
     from lerf_wild.inverse.animal_training import narrowed
@@ -66,14 +69,15 @@ def per_animal(
     model = load_quadruped().model
     body, rows = joint_body(model), []
     size = 96 if network is None else network.spec.input_px
+    change = narrowed if narrow_crop else Tensor.contiguous
     for start in range(0, len(samples), BATCH):
         part = samples.rows(slice(start, start + BATCH))
         batch = plain_batch(part, body, size)
         if network is None:
             outputs = know_nothing(batch, model)
         else:
-            crops = narrowed(batch.crops_B3SS) if narrow_crop else batch.crops_B3SS
-            outputs = look_facing_left(network, crops)
+            pictures = part.pictures_N3SS.float() / 255.0
+            outputs = look_closely(network, pictures, batch.where, glances, change)
         rows.append(_errors(outputs, batch, part, model, vertices))
     return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 

@@ -7,6 +7,7 @@ photo; camera axes are the photo's (x right, y down, z forward), model units.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,11 @@ from lerf_wild.animals.body import BodyModel
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.errors import InputError, ModelFileError
 from lerf_wild.inverse.animal_bodies import joint_body
-from lerf_wild.inverse.animal_crops import Crops, box_crops, crop_turns, cut_crops, from_crop
+from lerf_wild.inverse.animal_crops import Crops, box_crops, crop_turns, from_crop
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
 from lerf_wild.inverse.animal_photos import Photo
 from lerf_wild.inverse.animal_samples import MARGIN
-from lerf_wild.inverse.animal_views import look_facing_left
+from lerf_wild.inverse.animal_views import GLANCES, Glance, look_closely
 from lerf_wild.inverse.animal_weights import BUNDLED, load_network
 from lerf_wild.synth.genzoo_signals import Parameters
 
@@ -88,11 +89,11 @@ def recover(
         ModelFileError: the network gives values that aren't finite.
     """
     crops = _whole() if box_4 is None else _around(torch.from_numpy(np.float32(box_4)))
-    outputs = look(regressor.network, photo, crops)
     for _ in range(ROUNDS - 1 if box_4 is None else 0):
+        outputs = look(regressor.network, photo, crops, GLANCES[:1])
         spots = from_crop(outputs.points_BQ2, crops)[0]
         crops = _around(torch.cat([spots.amin(0), spots.amax(0)]).clamp(-1.0, 1.0))
-        outputs = look(regressor.network, photo, crops)
+    outputs = look(regressor.network, photo, crops)
     presence = float(outputs.presence_B.sigmoid())
     if presence < LEAST_PRESENCE:
         raise InputError(
@@ -103,14 +104,15 @@ def recover(
 
 
 @torch.no_grad()
-def look(network: AnimalNetwork, photo: Photo, crops: Crops) -> AnimalOutputs:
+def look(
+    network: AnimalNetwork, photo: Photo, crops: Crops, glances: Sequence[Glance] = GLANCES
+) -> AnimalOutputs:
     """What the network says of one crop of a photo.
 
     Raises:
         ModelFileError: the network gives values that aren't finite.
     """
-    shown = cut_crops(photo.square_3DD[None], crops, network.spec.input_px)
-    outputs = look_facing_left(network, shown)
+    outputs = look_closely(network, photo.square_3DD[None], crops, glances)
     if not all(torch.isfinite(part).all() for part in outputs if part is not None):
         raise ModelFileError("The network's answer isn't finite; its weights are of no use.")
     return outputs

@@ -211,12 +211,13 @@ class _Reporter:
 
     def __call__(self, trainer: AnimalTrainer, parts: dict[str, float]) -> None:
         from lerf_wild.inverse.animal_evaluation import measure
+        from lerf_wild.inverse.animal_views import GLANCES
 
         for name, part in parts.items():
             self.sums[name] = self.sums.get(name, 0.0) + part / self.every
         if trainer.index % self.every == 0:
             narrow = trainer.spec.narrow_crop
-            figures = measure(trainer.average, self.held_out, narrow_crop=narrow)
+            figures = measure(trainer.average, self.held_out, narrow, glances=GLANCES[:1])
             shown = " ".join(f"{k} {v:.3g}" for k, v in {**self.sums, **figures}.items())
             print(f"{trainer.index} {trainer.seconds:.0f} s {shown}", flush=True)  # noqa: T201
             save_state(self.state, trainer)

@@ -1,4 +1,4 @@
-"""Looks at animals that face right once more, in a mirror: all are described facing left.
+"""How the network is asked about an animal: several glances, each with the animal facing left.
 
 Symbols: B crops, Q points (26 keypoints, then 35 joints), J joints (35). An animal in a mirror is
 one with its sides swapped (`lerf_wild.inverse.animal_samples.mirrored`). Which of two legs is the
@@ -8,13 +8,58 @@ nearly all animals facing left need not work out both.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from lerf_wild.animals import schema
 from lerf_wild.animals.body import mirrored_pose
-from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
+from lerf_wild.inverse.animal_crops import Crops, crop_turns, cut_crops, from_crop, to_crop
+from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs, nearest_rotations
 from lerf_wild.inverse.animal_samples import faces_right
+
+
+class Glance(NamedTuple):
+    """A crop beside the one that is asked about."""
+
+    size: float
+    """Of that one's."""
+    shift: float
+    """To the right and down, of half of that one's side."""
+    roll_rad: float
+
+
+GLANCES = (Glance(1.0, 0.0, 0.0), Glance(0.95, 0.02, -0.12), Glance(1.07, -0.02, 0.12))
+
+
+def look_closely(
+    network: AnimalNetwork,
+    pictures_B3HW: Tensor,
+    where: Crops,
+    glances: Sequence[Glance] = GLANCES,
+    change: Callable[[Tensor], Tensor] = lambda crops: crops,
+) -> AnimalOutputs:
+    """The mean of what a network says at several glances, as seen in ``where``.
+
+    Args:
+        network: What is asked.
+        pictures_B3HW: Square pictures, 0-1.
+        where: Crops of them; the answer is in their own camera axes.
+        glances: The first ones of `GLANCES`, for a quick answer.
+        change: What is done to crops before the network sees them.
+    """
+    found = []
+    for glance in glances:
+        middle = where.middle_B2 + glance.shift * where.half_B[:, None]
+        crops = Crops(middle, glance.size * where.half_B, where.roll_B + glance.roll_rad)
+        shown = change(cut_crops(pictures_B3HW, crops, network.spec.input_px))
+        found.append(as_seen_in(where, look_facing_left(network, shown), crops))
+    parts = [torch.stack(part).mean(0) for part in zip(*(answer[:5] for answer in found))]
+    if not network.spec.raw_rotations:
+        parts[0] = nearest_rotations(parts[0])
+    return AnimalOutputs(*parts)
 
 
 def look_facing_left(network: AnimalNetwork, crops_B3SS: Tensor) -> AnimalOutputs:
@@ -49,4 +94,21 @@ def mirrored_answer(outputs: AnimalOutputs) -> AnimalOutputs:
         points_BQ2=outputs.points_BQ2[:, points] * sign[:2],
         matrices_BJ33=None,
         maps_BQGG=None,
+    )
+
+
+def as_seen_in(where: Crops, outputs: AnimalOutputs, crops: Crops) -> AnimalOutputs:
+    """What an answer about ``crops`` says of other crops of the same pictures."""
+    k = outputs.camera_B4[:, 3].exp() * crops.half_B
+    turn = crop_turns(where, k).transpose(1, 2) @ crop_turns(crops, k)
+    rotations = outputs.rotations_BJ33.clone()
+    rotations[:, 0] = turn @ rotations[:, 0]
+    root = (turn @ outputs.root_B3()[..., None])[..., 0]
+    kappa = k / where.half_B
+    nearness = kappa / root[:, 2]
+    place = nearness[:, None] * root[:, :2]
+    return outputs._replace(
+        rotations_BJ33=rotations,
+        camera_B4=torch.cat([place, nearness.log()[:, None], kappa.log()[:, None]], -1),
+        points_BQ2=to_crop(from_crop(outputs.points_BQ2, crops), where),
     )

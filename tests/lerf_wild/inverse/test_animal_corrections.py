@@ -14,11 +14,24 @@ from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.animals.metrics import procrustes_error
 from lerf_wild.inverse.animal_bodies import POINTS, PointBody, body_part, joint_body
 from lerf_wild.inverse.animal_corrections import CARRIED, NEAR, Evidence, look
+from lerf_wild.inverse.animal_crops import Crops
 from lerf_wild.inverse.animal_losses import EARLIER, animal_losses, answers_losses, skin_errors
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs, NetworkSpec
-from lerf_wild.inverse.animal_samples import collect, faces_right, mirrored, plain_batch
+from lerf_wild.inverse.animal_samples import (
+    collect,
+    faces_right,
+    make_batch,
+    mirrored,
+    plain_batch,
+)
 from lerf_wild.inverse.animal_training import AnimalTrainer, TrainingSpec, begin_with
-from lerf_wild.inverse.animal_views import look_facing_left, mirrored_answer
+from lerf_wild.inverse.animal_views import (
+    GLANCES,
+    as_seen_in,
+    look_closely,
+    look_facing_left,
+    mirrored_answer,
+)
 from lerf_wild.inverse.animal_weights import load_network, save_network
 from lerf_wild.synth.genzoo import GenzooJob, make_samples
 
@@ -159,6 +172,30 @@ def test_animals_that_face_right_are_looked_at_in_a_mirror():
         assert torch.equal(seen[1], crops[right].flip(-1))
     assert not faces_right(answer.rotations_BJ33)[right].any()
     assert torch.equal(answer.betas_BK, truth.betas_BK)
+
+
+def test_answers_about_other_crops_are_those_about_these():
+    found, body = samples(), joint_body(load_quadruped().model)
+    where = plain_batch(found, body, 64).where
+    other = Crops(where.middle_B2 + 0.05, 1.1 * where.half_B, where.roll_B + 0.3)
+    batch = make_batch(found, other, body, 64, torch.ones(len(found)))
+    moved = as_seen_in(where, told(batch), other)
+    for one, two in zip(moved[:5], told(plain_batch(found, body, 64))[:5], strict=True):
+        assert torch.allclose(one, two, atol=1e-3)
+
+
+def test_one_glance_is_a_look_at_the_crop_itself():
+    torch.manual_seed(0)
+    network = AnimalNetwork(TINY, load_quadruped().model).eval()
+    found, body = samples(2), joint_body(load_quadruped().model)
+    batch, pictures = plain_batch(found, body, 64), found.pictures_N3SS / 255.0
+    plain = look_facing_left(network, batch.crops_B3SS)
+    once = look_closely(network, pictures, batch.where, GLANCES[:1])
+    often = look_closely(network, pictures, batch.where)
+    for one, two in zip(plain[:5], once[:5], strict=True):
+        assert torch.allclose(one, two, atol=1e-3)
+    product = often.rotations_BJ33 @ often.rotations_BJ33.transpose(-1, -2)
+    assert torch.allclose(product, torch.eye(3).expand_as(product), atol=1e-4)
 
 
 def test_weights_without_corrections_are_read_and_begun_with(tmp_path):

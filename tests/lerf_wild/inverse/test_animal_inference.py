@@ -23,7 +23,7 @@ from lerf_wild.inverse.animal_fitting import Evidence, FitSpec, fit, mask_iou
 from lerf_wild.inverse.animal_inference import Regressor, recover
 from lerf_wild.inverse.animal_network import AnimalOutputs, NetworkSpec
 from lerf_wild.inverse.animal_photos import photo_of, read_detections, read_photo
-from lerf_wild.inverse.animal_views import mirrored_answer
+from lerf_wild.inverse.animal_views import GLANCES, mirrored_answer
 from lerf_wild.synth.genzoo import GenzooJob, decode, make_samples
 from lerf_wild.synth.genzoo_signals import Parameters, make_signals
 
@@ -74,9 +74,9 @@ def knowing(monkeypatch):
     network = Knowing()
     look = animal_inference.look
 
-    def told(found, photo, crops):
+    def told(found, photo, crops, glances=GLANCES):
         found.crops, found.looks = crops, 0
-        return look(found, photo, crops)
+        return look(found, photo, crops, glances[:1])
 
     monkeypatch.setattr(animal_inference, "look", told)
     regressor = Regressor(network, load_quadruped().model)
