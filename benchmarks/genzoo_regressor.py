@@ -14,14 +14,15 @@ from pathlib import Path
 
 import torch
 import tyro
+from torch import Tensor
 
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.animals.metrics import interval
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.inverse.animal_bodies import joint_body
 from lerf_wild.inverse.animal_evaluation import PCKS, per_animal
-from lerf_wild.inverse.animal_network import AnimalNetwork
-from lerf_wild.inverse.animal_samples import AnimalSamples, load_samples
+from lerf_wild.inverse.animal_samples import load_samples
+from lerf_wild.inverse.animal_views import GLANCES
 from lerf_wild.inverse.animal_weights import BUNDLED, load_network
 
 BARS = {"pck_05": 0.97, "s_mpjpe": 100.0, "pa_mpjpe": 70.0, "pa_v2v": 40.0}
@@ -36,6 +37,7 @@ def main(
     weights: Path = BUNDLED,
     most: int | None = None,
     narrow_crop: bool = False,
+    glances: int = len(GLANCES),
     json_file: JsonFile = None,
 ) -> None:
     """Measures weights and the mean pose on shards.
@@ -45,13 +47,18 @@ def main(
         weights: Weights of the regressor.
         most: Pictures to measure on; all when left out.
         narrow_crop: Blanks an eighth of the crop on either side, for weights trained so.
+        glances: Crops of each animal whose answers are averaged; `animal infer` takes all.
         json_file: Where to write the figures as JSON.
     """
     model = load_quadruped().model
     network, _ = load_network(weights, model.sha256)
     samples = load_samples(data, joint_body(model), model.sha256, most)
     with torch.no_grad():
-        found, nothing = (_figures(net, samples, narrow_crop) for net in (network, None))
+        rows = [
+            per_animal(net, samples, narrow_crop, True, GLANCES[:glances])
+            for net in (network, None)
+        ]
+        found, nothing = (_figures(part) for part in rows)
     figures = {"pictures": len(samples), **found, **{f"mean_{k}": v for k, v in nothing.items()}}
     figures["ratio"] = min(nothing[name] / found[name] for name in ERRORS)
     print(f"{'figure':12}{'network':>10}{'95 %':>20}{'mean pose':>12}{'bar':>8}{'on Animal3D':>14}")
@@ -64,11 +71,9 @@ def main(
     write_report(json_file, figures)
 
 
-def _figures(
-    network: AnimalNetwork | None, samples: AnimalSamples, narrow_crop: bool
-) -> dict[str, float]:
-    rows, figures = per_animal(network, samples, narrow_crop), {}
-    counted = rows["counted_right"]
+def _figures(rows: dict[str, Tensor]) -> dict[str, float]:
+    """Means of what `per_animal` gives, and their intervals."""
+    figures, counted = {}, rows["counted_right"]
     for name in (*PCKS, *ERRORS):
         is_share = name.startswith("pck")
         values = rows[f"{name}_right"] if is_share else rows[name]
