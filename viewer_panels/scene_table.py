@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lerf_wild.baked.field import Answerer, BakedAnswer
-from lerf_wild.cli.bake import gaussian_cloud
+from lerf_wild.cli.bake import cloud_of_surface, gaussian_cloud
 from lerf_wild.cli.runs import Run
 from lerf_wild.cli.sampling import sample_surface
 from lerf_wild.language.relevancy import Query
@@ -106,7 +106,7 @@ class SceneTable:
             return gaussian_cloud(self._run, POINTS)
         cameras = self._run.dataset("train").cameras
         points = sample_surface(self._run.model, cameras, POINTS, on_view=let_others_in)
-        return Cloud(points.positions_N3, points.normals_N3, points.colours_N3, points.samples_NK4)
+        return cloud_of_surface(points)
 
     def answer(self, query: Query, size: float | None) -> BakedAnswer | None:
         """Scores the scene's surfaces at a size (metres or world units); None without a table."""

@@ -1,7 +1,7 @@
 """The language of a scene's surfaces as a table, and its answers.
 
 Symbols: N points, V voxels, S tile sizes, Q dimensions before compression, K dimensions kept,
-D dimensions of the encoder, P phrases, C canonical phrases.
+D dimensions of the encoder, P phrases, C canonical phrases, T views, M voxels probed in each.
 
 The embeddings of one scene fill few of the encoder's dimensions. With an orthonormal basis B [D, K]
 of those, the cosine of a phrase t with a unit embedding e is (B^T t) . (B^T e), but for what e has
@@ -13,6 +13,7 @@ Only numpy is imported here, so that a baked scene can be asked anywhere.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,9 @@ from lerf_wild.errors import ModelFileError, QueryError
 from lerf_wild.frames import Placed
 from lerf_wild.language.phrases import TEMPERATURE
 from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
+
+BEST_VIEWS = 0.25
+"""Share of the views, those with the highest peaks, whose mean peak decides a phrase's size."""
 
 TOP_SHARE = 2e-4
 """Share of the voxels, the most relevant ones, whose mean is the score of a phrase."""
@@ -59,6 +63,11 @@ class BakedField(Placed):
     texts: Mapping[str, Float[np.ndarray, "D"]] = field(default_factory=dict)
     """Unit embeddings of the phrases that can be asked without the encoder."""
     metadata: Mapping[str, object] = field(default_factory=dict)
+    probes_TM: Integer[np.ndarray, "T M"] = field(
+        default_factory=lambda: np.zeros((0, 0), np.int32)
+    )
+    """Some voxels of each training view, among which phrases are looked for at every size; none
+    where the points are of no view."""
 
     def __post_init__(self) -> None:
         points, (sizes, dims, voxels) = len(self.positions_N3), self.codes_SKV.shape
@@ -77,6 +86,8 @@ class BakedField(Placed):
             if getattr(self, name).shape != shape:
                 found = list(getattr(self, name).shape)
                 raise ModelFileError(f"A baked scene has {name} {found}, expected {list(shape)}.")
+        if self.probes_TM.ndim != 2 or not np.isin(self.probes_TM, np.arange(voxels)).all():
+            raise ModelFileError("A baked scene's views show voxels that it doesn't have.")
         held = int(self.counts_V.sum(dtype=np.int64))
         if held != points or points == 0 or not self.counts_V.all():
             raise ModelFileError("A baked scene's voxels don't hold its points.")
@@ -138,13 +149,11 @@ class Answerer:
         canonical_CD: Float[np.ndarray, "C D"],
         size: float | None = None,
         temperature: float = TEMPERATURE,
-        among: Integer[np.ndarray, "M"] | None = None,
     ) -> BakedAnswer:
         """Scores every point for unit embeddings of phrases.
 
-        Each phrase takes the size at which it peaks, or the one that is nearest to `size`. With
-        `among`, indices of points such as those in a view, peaks are looked for there only. Raises
-        QueryError for embeddings of another length.
+        Each phrase takes the size at which it peaks in the views that show it best, as a run does,
+        or the one that is nearest to `size`. Raises QueryError for embeddings of another length.
         """
         texts_PK, canonical_CK = self._coded(embeddings_PD), self._coded(canonical_CD)
         hardest_SV = self._hardest_of(canonical_CK)
@@ -153,8 +162,7 @@ class Answerer:
                 lambda one: _margins(texts_PK, *one), zip(self._features_SKV, hardest_SV)
             )
         )
-        rows_R = None if among is None else np.unique(self._voxel_N[among])
-        index_P = self._size_index(margins_SPV, size, rows_R)
+        index_P = self._size_index(margins_SPV, size, temperature)
         tasks = ((margins_SPV[index][row], temperature) for row, index in enumerate(index_P))
         return self._answer_of(list(self._pool.map(lambda one: _relevancy(*one), tasks)), index_P)
 
@@ -191,14 +199,22 @@ class Answerer:
         return self._hardest[1]
 
     def _size_index(
-        self, margins_SPV: list[np.ndarray], size: float | None, rows_R: np.ndarray | None
+        self, margins_SPV: list[np.ndarray], size: float | None, temperature: float
     ) -> np.ndarray:
         if size is not None:
             nearest = int(np.abs(np.log(self.baked.sizes_S / max(size, 1e-9))).argmin())
             return np.full(len(margins_SPV[0]), nearest)
-        looked_at = slice(None) if rows_R is None else rows_R
-        peaks_SP = np.stack(list(self._pool.map(lambda one: top(one[:, looked_at]), margins_SPV)))
+        peaks_SP = np.stack(
+            list(self._pool.map(lambda one: self._peaks(one, temperature), margins_SPV))
+        )
         return peaks_SP.argmax(axis=0)
+
+    def _peaks(self, margins_PV: np.ndarray, temperature: float) -> np.ndarray:
+        probes_TM = self.baked.probes_TM
+        if probes_TM.size == 0:
+            return top(margins_PV)
+        peaks_PT = margins_PV[:, probes_TM].max(axis=-1)
+        return best_mean(_relevancy(peaks_PT, temperature))
 
 
 def top_mean(values_V: Float[np.ndarray, "V"], share: float = TOP_SHARE) -> float:
@@ -207,6 +223,11 @@ def top_mean(values_V: Float[np.ndarray, "V"], share: float = TOP_SHARE) -> floa
     if count == 1:
         return float(values_V.max())
     return float(np.partition(values_V, len(values_V) - count)[-count:].mean())
+
+
+def best_mean(peaks_PT: Float[np.ndarray, "P T"], share: float = BEST_VIEWS) -> np.ndarray:
+    """Returns the mean [P] of each phrase's highest peaks, those of the views that show it best."""
+    return np.sort(peaks_PT, axis=1)[:, -math.ceil(share * peaks_PT.shape[1]) :].mean(axis=1)
 
 
 def top(values_PV: Float[np.ndarray, "P V"], share: float = TOP_SHARE) -> Float[np.ndarray, "P"]:

@@ -12,7 +12,7 @@ from lerf_wild.errors import ExportError, ModelFileError
 from lerf_wild.storage.atomic import atomic_path
 
 FORMAT = "lerf_wild.baked"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".safetensors"
 
 _ARRAYS = {
@@ -26,6 +26,7 @@ _ARRAYS = {
     "basis_DK": np.float32,
     "sizes_S": np.float32,
     "transform_34": np.float64,
+    "probes_TM": np.int32,
 }
 
 

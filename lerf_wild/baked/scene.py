@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
 from lerf_wild.baked.field import Answerer, BakedAnswer, BakedField
 from lerf_wild.baked.files import read_baked
@@ -39,15 +39,13 @@ class BakedScene:
         phrases: Sequence[str],
         canonical: Sequence[str] = CANONICAL_PHRASES,
         size: float | None = None,
-        among: Integer[np.ndarray, "M"] | None = None,
     ) -> BakedAnswer:
         """Scores every point for each phrase, at the size at which it peaks, or at `size`.
 
-        With `among`, indices of points, peaks are looked for among those only. Raises QueryError
-        for phrases that can't be used and EncoderError when a phrase was not baked in and the
-        encoder can't be had.
+        Raises QueryError for phrases that can't be used and EncoderError when a phrase was not
+        baked in and the encoder can't be had.
         """
-        return self._answerer.answer(self.embed(phrases), self.embed(canonical), size, among=among)
+        return self._answerer.answer(self.embed(phrases), self.embed(canonical), size)
 
     def embed(self, phrases: Sequence[str]) -> Float[np.ndarray, "P D"]:
         """Returns unit embeddings of phrases, of the file or else of the encoder."""

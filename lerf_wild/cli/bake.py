@@ -16,6 +16,7 @@ from lerf_wild.language.phrases import CANONICAL_PHRASES
 
 if TYPE_CHECKING:
     from lerf_wild.baked.field import BakedField
+    from lerf_wild.cli.scored import MarchedPoints
     from lerf_wild.methods.lerf_wild.baking import Cloud
 
 SH_BASE = 0.28209479
@@ -31,7 +32,7 @@ def bake(
     onto: Path | None = None,
     num_points: int = 1_000_000,
     sizes: int = 15,
-    voxels: int = 65_536,
+    voxels: int = 131_072,
     seed: int = 0,
     data: Path | None = None,
     json_file: JsonFile = None,
@@ -95,7 +96,7 @@ def bake_run(
     onto: Path | None = None,
     num_points: int = 1_000_000,
     sizes: int = 15,
-    voxels: int = 65_536,
+    voxels: int = 131_072,
     seed: int = 0,
 ) -> "BakedField":
     """Bakes a run with progress bars; raises ExportError when there is no surface."""
@@ -143,14 +144,26 @@ def _colours(rows_M: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
 
 def _sampled(console: Console, run: Run, num_points: int, seed: int) -> "Cloud":
     from lerf_wild.cli.sampling import sample_surface
-    from lerf_wild.methods.lerf_wild.baking import Cloud
 
     if hasattr(run.model, "surface"):
         return gaussian_cloud(run, num_points)
     cameras = run.dataset("train").cameras
     with counting(console, "sampling views", len(cameras)) as advance:
         points = sample_surface(run.model, cameras, num_points, seed, advance)
-    return Cloud(points.positions_N3, points.normals_N3, points.colours_N3, points.samples_NK4)
+    return cloud_of_surface(points)
+
+
+def cloud_of_surface(points: "MarchedPoints") -> "Cloud":
+    """Takes sampled points with what their rays went through and the views that show them."""
+    from lerf_wild.methods.lerf_wild.baking import Cloud
+
+    return Cloud(
+        points.positions_N3,
+        points.normals_N3,
+        points.colours_N3,
+        points.samples_NK4,
+        points.shown_by_N,
+    )
 
 
 def gaussian_cloud(run: Run, num_points: int) -> "Cloud":

@@ -1,7 +1,6 @@
 """What a baked scene says in the views of the run that it was baked from.
 
-H, W pixels, N points, V voxels, P phrases, R pixels that show a place, M nearest
-voxels.
+H, W pixels, N points, V voxels, P phrases, R pixels that show a place.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
+from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
 from lerf_wild.baked.scene import open_baked
@@ -22,19 +22,17 @@ from lerf_wild.cli.sampling import MIN_ACCUMULATION
 if TYPE_CHECKING:
     from nerfstudio.cameras.cameras import Cameras
 
-MEAN_VOXELS = 8
-"""Nearest voxels whose scores are averaged."""
+MOST_GAPS, NEIGHBOURS = 1.5, 8
+"""A place further from the nearest voxel than so many times the distance of that one to its eighth
+neighbour is none that was baked: at the edge of a thing the depth of a pixel lies in mid-air."""
 
-MOST_GAPS = 4.0
-"""A place this many times as far from any voxel as the view's places usually are is none that was
-baked: at the edge of a thing the depth of a pixel lies in mid-air before what is behind."""
+SMOOTHED = 0.014
+"""Side of the square of pixels, in image heights, whose scores are averaged: single rays that end
+beside a surface show places that have nothing to do with those around them."""
 
 
 class BakedViews:
-    """A baked scene, looked at from cameras: each pixel has the mean score of the nearest voxels.
-
-    Single voxels are off now and then, and a phrase is looked for at the highest of all.
-    """
+    """A baked scene, looked at from cameras: a pixel has the score of the voxel that it shows."""
 
     def __init__(self, path: Path) -> None:
         self.scene = open_baked(path)
@@ -43,13 +41,17 @@ class BakedViews:
     def _tree(self) -> cKDTree:
         return cKDTree(self.scene.baked.middles_V3)
 
+    @cached_property
+    def _reach_V(self) -> Float[np.ndarray, "V"]:
+        """How far around each voxel places are its own."""
+        count = min(NEIGHBOURS + 1, self._tree.n)
+        gaps_VM, _ = self._tree.query(self._tree.data, k=[count], workers=-1)
+        return MOST_GAPS * gaps_VM[:, 0]
+
     def maps(
         self, run: Run, cameras: Cameras, index: int, answer: ViewAnswer, phrases: Sequence[str]
     ) -> Float[np.ndarray, "H W P"]:
-        """Returns the relevancy of the places that a rendered view shows, 0 where it shows none.
-
-        Each phrase is looked for at the size at which it peaks in the view, as the field is.
-        """
+        """Returns the relevancy of the places that a rendered view shows, 0 where it shows none."""
         rays = cameras.generate_rays(index, keep_shape=True)
         depth_HW1 = answer.outputs["depth"].cpu()
         places_HW3 = rays.origins.cpu() + rays.directions.cpu() * depth_HW1
@@ -58,12 +60,9 @@ class BakedViews:
         if not is_there_HW.any():
             return maps_HWP
         places_R3 = run.to_world(places_HW3[is_there_HW].numpy())
-        first_V = self.scene.baked.first_V
-        count = min(MEAN_VOXELS, len(first_V))
-        gaps_RM, near_RM = self._tree.query(places_R3, k=np.arange(1, count + 1), workers=-1)
-        near_RM = first_V[near_RM]
-        found = self.scene.ask(phrases, among=near_RM[:, 0])
-        is_near_R = gaps_RM[:, 0] <= MOST_GAPS * np.median(gaps_RM[:, 0])
-        for column, relevancy_N in enumerate(found.relevancy_PN):
-            maps_HWP[is_there_HW, column] = relevancy_N[near_RM].mean(axis=1) * is_near_R
-        return maps_HWP
+        gaps_R, near_R = self._tree.query(places_R3, workers=-1)
+        point_R = self.scene.baked.first_V[near_R]
+        found_PR = self.scene.ask(phrases).relevancy_PN[:, point_R]
+        maps_HWP[is_there_HW] = (found_PR * (gaps_R <= self._reach_V[near_R])).T
+        side = max(1, round(SMOOTHED * len(maps_HWP)))
+        return uniform_filter(maps_HWP, (side, side, 1))

@@ -128,7 +128,7 @@ def _sampled(
     parts = []
     for index in range(len(cameras)):
         rays = _ray_grid(cameras, index, rays_wanted / len(cameras), generator)
-        parts.append(_view_points(model, cameras, rays, query, index_P, rule))
+        parts.append(_view_points(model, cameras, index, rays, query, index_P, rule))
         on_view()
     return _thinned(_joined(parts), num_points, seed), index_P
 
@@ -194,12 +194,13 @@ def best_sizes(peak_VSP: Float[torch.Tensor, "V S P"]) -> Int[torch.Tensor, "P"]
 def _view_points(
     model: Any,
     cameras: Cameras,
+    index: int,
     rays: RayBundle,
     query: Query | None,
     index_P: torch.Tensor,
     rule: SurfaceRule,
 ) -> SurfacePoints:
-    """Returns the surface points of one grid of rays."""
+    """Returns the surface points of one view's grid of rays."""
     from lerf_wild.methods.lerf_wild.scale_search import fold_query
     from lerf_wild.methods.lerf_wild.view_grid import counts_at
     from lerf_wild.methods.lerf_wild.view_query import relevancy_at
@@ -222,9 +223,10 @@ def _view_points(
         keep.append(_is_surface(bundle, outputs, cameras, rule))
     flat_N3 = torch.cat(positions)
     normals_HW3 = grid_normals(flat_N3.view(*rays.shape, 3), rays.directions)
-    parts = (torch.cat(part) for part in (colours, scores, views, *([marched] if marched else [])))
-    columns = (flat_N3, normals_HW3.view(-1, 3), *parts)
     keep_N = torch.cat(keep)
+    later = [torch.cat(marched), torch.full((len(keep_N),), index)] if marched else []
+    parts = (torch.cat(part) for part in (colours, scores, views))
+    columns = (flat_N3, normals_HW3.view(-1, 3), *parts, *later)
     kind = MarchedPoints if marched else SurfacePoints
     return kind(*(column[keep_N].cpu().numpy() for column in columns))
 

@@ -37,6 +37,8 @@ class MarchedPoints(SurfacePoints):
 
     samples_NK4: Float[np.ndarray, "N K 4"]
     """The heaviest samples of each ray: contracted position and weight."""
+    shown_by_N: Int[np.ndarray, "N"]
+    """Index of the training view whose ray ends in the point."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,10 @@ of embeddings K are the dimensions kept.
 A voxel says what the rays that end in it say: hidden vectors are summed along them with their
 rendering weights, as in a view. The field at the end of a ray alone is noisier, because training
 only ever saw the sums; it serves for vertices of foreign models, which have no rays.
+
+Voxels are cubes of the contracted space, so that they grow with the distance from the capture as
+the field's own detail does. A voxel in which rays of one view alone end is a stray end of those,
+behind a surface or in mid-air, and is left out.
 """
 
 from __future__ import annotations
@@ -29,10 +33,16 @@ from lerf_wild.methods.lerf_wild.view_grid import counts_at
 if TYPE_CHECKING:
     from lerf_wild.methods.lerf_wild.model import LerfWildModel
 
-ASKED_POINTS = 4
+ASKED_POINTS = 8
 """Points of a voxel whose hidden vectors are averaged."""
 
 VOXEL_CHUNK = 4096
+
+MIN_VIEWS = 2
+"""Views whose rays must end in a voxel."""
+
+PROBES = 12_000
+"""Voxels, over all views, among which sizes of phrases are looked for."""
 
 MAX_DIMS = 48
 """Dimensions that are kept at the most."""
@@ -60,6 +70,8 @@ class Cloud:
     colours_N3: np.ndarray
     samples_NK4: Float[np.ndarray, "N K 4"] | None = None
     """What the points' rays went through, contracted positions and weights, where there are any."""
+    shown_by_N: Int[np.ndarray, "N"] | None = None
+    """View whose ray ends in the point, where there are any."""
 
 
 @torch.no_grad()
@@ -73,7 +85,10 @@ def bake(
     on_share: Callable[[float], None] = lambda share: None,
 ) -> BakedField:
     """Asks the field at the points and packs its answers; `on_share` is told how much is done."""
-    order_N, counts_V = voxels(cloud.positions_N3, spec.max_voxels)
+    contracted_N3 = model._contracted(torch.from_numpy(cloud.positions_N3).float().to(model.device))
+    order_N, counts_V = voxels(contracted_N3.double().cpu().numpy(), spec.max_voxels)
+    if cloud.shown_by_N is not None and len(counts_V) < len(order_N):
+        order_N, counts_V = _confirmed(order_N, counts_V, cloud.shown_by_N)
     points_N3 = torch.from_numpy(cloud.positions_N3[order_N]).float()
     sizes_S = log_spaced_sizes(model.size_range, spec.sizes)
     samples_NK4 = None if cloud.samples_NK4 is None else torch.from_numpy(cloud.samples_NK4)
@@ -82,13 +97,12 @@ def bake(
     basis_QK = principal_basis(units_SVQ, spec.max_dims)
     codes_SKV, steps_K = quantised(units_SVQ, basis_QK)
     head_DQ, _ = folded_head(model.language.clip_head)
-    contracted = model._contracted(points_N3.to(model.device))
     normals_N3 = place.directions_to_world(cloud.normals_N3[order_N])
     return BakedField(
         positions_N3=place.to_world(cloud.positions_N3[order_N]),
         normals_N3=np.round(normals_N3 * 127).astype(np.int8),
         colours_N3=cloud.colours_N3[order_N],
-        views_N=counts_at(model.view_counts, contracted).cpu().numpy(),
+        views_N=counts_at(model.view_counts, contracted_N3[order_N]).cpu().numpy(),
         counts_V=counts_V.astype(np.uint32),
         codes_SKV=codes_SKV,
         steps_K=steps_K,
@@ -100,6 +114,9 @@ def bake(
         encoder=model.config.encoder_identity,
         texts=texts,
         metadata=metadata,
+        probes_TM=_probes(
+            counts_V, None if cloud.shown_by_N is None else cloud.shown_by_N[order_N]
+        ),
     )
 
 
@@ -115,7 +132,7 @@ def voxels(
     if count <= max_voxels:
         return np.arange(count), np.ones(count, np.int64)
     low_3 = positions_N3.min(axis=0)
-    # Points beyond the capture spread far out, and must not decide how fine its middle is.
+    # The few points far out must not decide how fine the middle is.
     spread = float(np.quantile(np.abs(positions_N3 - np.median(positions_N3, axis=0)), 0.9))
     small, large = spread * 1e-4, spread * 2
     for _ in range(14):
@@ -126,6 +143,32 @@ def voxels(
         _cell_codes(positions_N3 - low_3, large), return_inverse=True, return_counts=True
     )
     return np.argsort(voxel_N.reshape(-1), kind="stable"), counts_V
+
+
+def _confirmed(
+    order_N: Int[np.ndarray, "N"], counts_V: Int[np.ndarray, "V"], shown_by_N: Int[np.ndarray, "N"]
+) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "v"]]:
+    """Leaves out voxels in which rays of too few views end, unless that would be all."""
+    voxel_N = np.repeat(np.arange(len(counts_V)), counts_V)
+    pairs = np.unique(voxel_N * (int(shown_by_N.max()) + 1) + shown_by_N[order_N])
+    views_V = np.bincount(pairs // (int(shown_by_N.max()) + 1), minlength=len(counts_V))
+    is_kept_V = views_V >= MIN_VIEWS
+    if not is_kept_V.any():
+        return order_N, counts_V
+    return order_N[is_kept_V[voxel_N]], counts_V[is_kept_V]
+
+
+def _probes(
+    counts_V: Int[np.ndarray, "V"], shown_by_N: Int[np.ndarray, "N"] | None
+) -> Int[np.ndarray, "T M"]:
+    """Voxels of evenly chosen points of each view, as many of every view."""
+    views_T = np.zeros(0, np.int64) if shown_by_N is None else np.unique(shown_by_N)
+    if len(views_T) == 0:
+        return np.zeros((0, 0), np.int32)
+    share_M = np.linspace(0, 1, max(1, PROBES // len(views_T)), endpoint=False)
+    voxel_N = np.repeat(np.arange(len(counts_V), dtype=np.int32), counts_V)
+    voxels_T = [voxel_N[shown_by_N == view] for view in views_T]
+    return np.stack([one[(share_M * len(one)).astype(np.int64)] for one in voxels_T])
 
 
 def principal_basis(

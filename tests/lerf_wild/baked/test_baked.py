@@ -91,23 +91,29 @@ def test_a_given_size_is_the_nearest_one():
     np.testing.assert_allclose(found.size_P, 0.1, rtol=1e-5)
 
 
-def test_sizes_can_be_chosen_among_some_points():
-    baked = make_baked()
+def test_sizes_are_those_of_the_views_that_show_a_phrase_best():
+    baked = make_baked(voxels=60, sizes=6)
+    dice = np.random.default_rng(1)
+    probes = dice.integers(0, 60, (8, 5)).astype(np.int32)
+    seen = replace(baked, probes_TM=probes)
     texts = np.stack([baked.texts["fox"], baked.texts["log"]])
     canonical = np.stack([baked.texts[word] for word in WORDS[2:]])
-    among = np.arange(int(baked.counts_V[:6].sum()))
-    part = replace(
-        baked,
-        **{name: getattr(baked, name)[among] for name in ("positions_N3", "normals_N3")},
-        **{name: getattr(baked, name)[among] for name in ("colours_N3", "views_N")},
-        counts_V=baked.counts_V[:6],
-        codes_SKV=baked.codes_SKV[:, :, :6],
-    )
-    found = Answerer(baked).answer(texts, canonical, among=among)
-    relevancy, sizes = slow_answer(part, texts, canonical)
-    np.testing.assert_array_equal(found.size_P, sizes)
-    np.testing.assert_allclose(found.relevancy_PN[:, among], relevancy, atol=1e-5)
-    assert (sizes != slow_answer(baked, texts, canonical)[1]).any()
+    found = Answerer(seen).answer(texts, canonical)
+    for row, text in enumerate(texts):
+        peaks = np.zeros((len(baked.sizes_S), len(probes)))
+        for index, size in enumerate(baked.sizes_S):
+            one = Answerer(baked).answer(text[None], canonical, size=float(size))
+            scores = one.relevancy_PN[0][baked.first_V]
+            peaks[index] = [max(scores[voxel] for voxel in view) for view in probes]
+        best = [np.mean(sorted(one)[-2:]) for one in peaks]
+        assert found.size_P[row] == baked.sizes_S[int(np.argmax(best))]
+    assert (found.size_P != Answerer(baked).answer(texts, canonical).size_P).any()
+
+
+def test_probes_must_be_voxels_of_the_scene():
+    for wrong in (np.array([[60]], np.int32), np.array([[-1]], np.int32), np.zeros(3, np.int32)):
+        with pytest.raises(ModelFileError, match="views show"):
+            replace(make_baked(voxels=60), probes_TM=wrong)
 
 
 def test_unseen_voxels_score_nothing():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lerf_wild.baked.field import Answerer
+from lerf_wild.cli.bake import cloud_of_surface
 from lerf_wild.cli.runs import run_of
 from lerf_wild.cli.sampling import sample_surface
 from lerf_wild.methods.lerf_wild.baking import (
@@ -17,6 +18,7 @@ from lerf_wild.methods.lerf_wild.baking import (
     quantised,
     voxels,
 )
+from lerf_wild.methods.lerf_wild.baking import _confirmed as confirmed
 from lerf_wild.methods.lerf_wild.scale_search import TopSamples, fold_query, relevancy_over_sizes
 
 
@@ -34,6 +36,23 @@ def test_voxels_hold_neighbours_and_are_no_more_than_asked():
     sides = [np.ptp(part, axis=0).max() for part in parts]
     # Cubes of one size: no voxel reaches further than the cube's side in any direction.
     assert max(sides) < np.ptp(points, axis=0).max() / 4
+
+
+def test_places_that_one_view_alone_shows_are_left_out():
+    dice = np.random.default_rng(2)
+    voxel, views = np.sort(dice.integers(0, 30, 90)), dice.integers(0, 4, 90)
+    counts = np.bincount(voxel, minlength=30)
+    voxel, counts = np.unique(voxel, return_inverse=True)[1], counts[counts > 0]
+    order = dice.permutation(90)
+    shown_by = np.empty(90, np.int64)
+    shown_by[order] = views
+    kept_order, kept_counts = confirmed(order, counts, shown_by)
+    rows = [row for row in range(90) if len(set(views[voxel == voxel[row]])) > 1]
+    assert 0 < len(rows) < 90
+    assert kept_order.tolist() == order[rows].tolist()
+    assert kept_counts.sum() == len(rows) and (kept_counts > 1).all()
+    alone = np.arange(90)
+    assert confirmed(order, counts, alone * 0)[0].tolist() == order.tolist()
 
 
 def test_the_basis_keeps_what_is_there_and_codes_round_little():
@@ -55,7 +74,7 @@ def baked(settled, tmp_path_factory):
     pipeline.eval()
     run = run_of(tmp_path_factory.mktemp("run") / "config.yml", settled.config, pipeline, 0)
     points = sample_surface(pipeline.model, run.dataset("train").cameras, 300)
-    cloud = Cloud(points.positions_N3, points.normals_N3, points.colours_N3, points.samples_NK4)
+    cloud = cloud_of_surface(points)
     return pipeline.model, run, cloud, bake(pipeline.model, run, cloud, BakeSpec(sizes=6), {}, {})
 
 
@@ -97,3 +116,22 @@ def test_points_without_rays_are_asked_where_they_are(baked):
     assert np.abs(restored[seen] - embeddings[seen]).max() < 0.05
     assert not restored[~seen].any()
     np.testing.assert_allclose(found.positions_N3, run.to_world(cloud.positions_N3), atol=1e-6)
+
+
+def test_a_bake_keeps_what_each_view_shows(baked):
+    _, _, cloud, found = baked
+    views = np.unique(cloud.shown_by_N)
+    assert found.probes_TM.shape[0] == len(views) > 1
+    # Each point is a voxel of its own here, in the order of the cloud.
+    for view, probes in zip(views, found.probes_TM):
+        assert set(cloud.shown_by_N[probes]) == {view}
+        assert set(probes) == set(np.flatnonzero(cloud.shown_by_N == view))
+
+
+@torch.no_grad()
+def test_coarse_bakes_hold_places_of_several_views(baked):
+    model, run, cloud, _ = baked
+    coarse = bake(model, run, cloud, BakeSpec(sizes=2, max_voxels=40), {}, {})
+    assert 0 < len(coarse.counts_V) <= 40 and len(coarse) <= len(cloud.positions_N3)
+    assert coarse.probes_TM.max() < len(coarse.counts_V)
+    assert Answerer(coarse).baked.counts_V.sum() == len(coarse)
