@@ -137,7 +137,7 @@ class WildlifePanel(ViewerControl):
 
     def _scene(self) -> Scene:
         items = self._items
-        return Scene(items.stage, items.surroundings().ground, items.library())
+        return Scene(items.stage, items.ground(), items.library())
 
     def _edit(self, change: Callable[[Population], Population]) -> None:
         edit_population(self._items.path, change)

@@ -86,6 +86,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "lerf_wild.cli.wildlife_places:wildlife_where",
         "where something would have room",
     ),
+    "wildlife clear": (
+        "lerf_wild.cli.wildlife_clear:wildlife_clear",
+        "take a thing of the photos out",
+    ),
     "wildlife remove": ("lerf_wild.cli.wildlife_edit:wildlife_remove", "take items out again"),
     "wildlife refine": (
         "lerf_wild.cli.wildlife_edit:wildlife_refine",

@@ -137,7 +137,7 @@ def scene_of_run(run: "Run", library_dir: Path | None = None) -> "Scene":
 
     items = run.model.items
     library = items.library() if library_dir is None else open_library(library_dir)
-    return Scene(items.stage, items.surroundings().ground, library)
+    return Scene(items.stage, items.ground(), library)
 
 
 def _by_text(

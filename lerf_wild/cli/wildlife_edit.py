@@ -11,6 +11,7 @@ from rich.table import Table
 from lerf_wild.cli.progress import say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.cli.wildlife import check_place, item_row, open_populated, scene_of_run
+from lerf_wild.cli.wildlife_clear import clearing_row
 from lerf_wild.errors import InputError, WildlifeError
 
 
@@ -32,10 +33,17 @@ def wildlife_list(load_config: Path, json_file: JsonFile = None) -> None:
         source = escape(item.provenance.text or item.provenance.source)
         shown = "yes" if item.visible else "no"
         table.add_row(item.id, escape(item.what), where, f"{item.height_m:.2f}", shown, source)
+    for one in population.clearings:
+        where = " ".join(f"{value:.2f}" for value in one.position)
+        source = escape(one.provenance.text or one.provenance.source)
+        table.add_row(one.id, "cleared", where, f"{one.height_m:.2f}", "no", source)
     console.print(table)
     for line in population.troubles:
         say(console, line)
-    figures = {"items": [item_row(item) for item in population.items]}
+    figures = {
+        "items": [item_row(item) for item in population.items],
+        "clearings": [clearing_row(one) for one in population.clearings],
+    }
     write_report(json_file, figures | {"troubles": list(population.troubles)})
 
 
@@ -81,7 +89,7 @@ def wildlife_move(
 
 
 def wildlife_remove(load_config: Path, items: tuple[str, ...]) -> None:
-    """Takes items out of a scene; `wildlife undo` brings them back.
+    """Takes items out of a scene, or clearings back; `wildlife undo` brings them back.
 
     Args:
         load_config: The run's config.yml.

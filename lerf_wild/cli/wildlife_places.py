@@ -127,7 +127,7 @@ def wildlife_walk(
     from lerf_wild.cli.progress import counting
     from lerf_wild.cli.video import check_output, open_frames
     from lerf_wild.errors import InputError
-    from lerf_wild.wildlife.population import Population, with_change
+    from lerf_wild.wildlife.population import with_change
     from lerf_wild.wildlife.population_files import read_population
     from lerf_wild.wildlife.walking import on_its_way
 
@@ -140,13 +140,13 @@ def wildlife_walk(
         raise InputError(f"--view {view}: there are {len(cameras)} {views} views, from 0.")
     places = np.array(way).reshape(-1, 2)
     on_stage = items.stage.from_world(np.column_stack([places, np.zeros(len(places))]))[:, :2]
-    ground, population = items.surroundings().ground, read_population(items.path)
+    ground, population = items.ground(), read_population(items.path)
     states = on_its_way(population.item(item), on_stage, ground, items.stage, gait, fps)
     run.model.keeps_rays = True
     with counting(console, "drawing", len(states)) as advance, open_frames(output_path, fps) as out:
         for state in states:
             changes = {key: getattr(state, key) for key in ("position", "rotation", "animal")}
-            now = with_change(Population(population.items), item, "walk", **changes)
+            now = with_change(population, item, "walk", **changes)
             items.show(now)
             out(run.answer(cameras, view, None).rgb_HW3)
             advance()

@@ -1,32 +1,39 @@
-"""All items of a place with the history of their changes, as a value.
+"""All items and clearings of a place with the history of their changes, as a value.
 
-A `Step` holds the items that one change touched, as they were before and after it, so that undoing
-costs nothing and can't fail.
+A `Step` holds the items and clearings that one change touched, as they were before and after it,
+so that undoing costs nothing and can't fail.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from lerf_wild.errors import WildlifeError
+from lerf_wild.wildlife.clearings import Clearing
 from lerf_wild.wildlife.items import Item, Words, checked
 
-MAX_ITEMS = 2000
+MAX_ITEMS, MAX_CLEARINGS = 2000, 64
 MAX_STEPS = 200
 """Changes that can be taken back."""
 
 
-class Step(Struct, frozen=True, forbid_unknown_fields=True):
+Named = TypeVar("Named", Item, Clearing)
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One change: what it touched, as it was and as it became; None where there was nothing."""
 
     label: Words
     before: dict[str, Item | None]
     after: dict[str, Item | None]
+    uncleared: dict[str, Clearing | None] = {}
+    cleared: dict[str, Clearing | None] = {}
 
 
 class Population(Struct, frozen=True):
@@ -35,6 +42,8 @@ class Population(Struct, frozen=True):
     items: Annotated[tuple[Item, ...], Meta(max_length=MAX_ITEMS)] = ()
     undo: tuple[Step, ...] = ()
     redo: tuple[Step, ...] = ()
+    clearings: Annotated[tuple[Clearing, ...], Meta(max_length=MAX_CLEARINGS)] = ()
+    """Places that are emptied of what the photos show there."""
     unread: tuple[Any, ...] = ()
     """Entries of the file that can't be used; they are written back as they were."""
     troubles: tuple[str, ...] = ()
@@ -61,7 +70,7 @@ class Population(Struct, frozen=True):
 def free_id(population: Population, words: str) -> str:
     """An id that is not taken, made of a few words."""
     stem = re.sub(r"[^a-z0-9]+", "_", words.casefold()).strip("_")[:48] or "item"
-    taken = {item.id for item in population.items}
+    taken = {one.id for one in (*population.items, *population.clearings)}
     taken |= {str(entry.get("id")) for entry in population.unread if isinstance(entry, dict)}
     number = 1
     while f"{stem}_{number}" in taken:
@@ -75,7 +84,7 @@ def with_item(population: Population, item: Item, label: str | None = None) -> P
     Raises:
         WildlifeError: when its id is taken or there are too many.
     """
-    if any(other.id == item.id for other in population.items):
+    if item.id in _ids(population):
         raise WildlifeError(f"There is an item {item.id!r} already; choose another id.")
     if len(population.items) >= MAX_ITEMS:
         raise WildlifeError(f"There are {MAX_ITEMS} items already, the most a place may hold.")
@@ -104,12 +113,27 @@ def with_swap(population: Population, item: Item) -> Population:
     return _stepped(population, f"swap {item.id}", {item.id: item})
 
 
+def with_clearing(population: Population, clearing: Clearing) -> Population:
+    """The population with one more place that is emptied.
+
+    Raises:
+        WildlifeError: when its id is taken or there are too many.
+    """
+    if clearing.id in _ids(population):
+        raise WildlifeError(f"There is an item {clearing.id!r} already; choose another id.")
+    if len(population.clearings) >= MAX_CLEARINGS:
+        raise WildlifeError(f"{MAX_CLEARINGS} places are cleared already, the most there may be.")
+    return _stepped(population, f"clear {clearing.id}", {}, {clearing.id: clearing})
+
+
 def without(population: Population, name: str) -> Population:
-    """The population without one item.
+    """The population without one item, or with what a clearing had taken out.
 
     Raises:
         WildlifeError: for an unknown id.
     """
+    if any(one.id == name for one in population.clearings):
+        return _stepped(population, f"remove {name}", {}, {name: None})
     population.item(name)
     return _stepped(population, f"remove {name}", {name: None})
 
@@ -123,9 +147,12 @@ def undone(population: Population) -> Population:
     if not population.undo:
         raise WildlifeError("There is nothing to undo.")
     *rest, step = population.undo
-    items = _applied(population.items, step.before)
+    changed = {
+        "items": _applied(population.items, step.before),
+        "clearings": _applied(population.clearings, step.uncleared),
+    }
     redo = (*population.redo, step)
-    return msgspec.structs.replace(population, items=items, undo=tuple(rest), redo=redo)
+    return msgspec.structs.replace(population, undo=tuple(rest), redo=redo, **changed)
 
 
 def redone(population: Population) -> Population:
@@ -137,20 +164,39 @@ def redone(population: Population) -> Population:
     if not population.redo:
         raise WildlifeError("There is nothing to redo.")
     *rest, step = population.redo
-    items = _applied(population.items, step.after)
+    changed = {
+        "items": _applied(population.items, step.after),
+        "clearings": _applied(population.clearings, step.cleared),
+    }
     undo = (*population.undo, step)
-    return msgspec.structs.replace(population, items=items, undo=undo, redo=tuple(rest))
+    return msgspec.structs.replace(population, undo=undo, redo=tuple(rest), **changed)
 
 
-def _stepped(population: Population, label: str, after: Mapping[str, Item | None]) -> Population:
-    old = {item.id: item for item in population.items}
-    step = Step(label, {name: old.get(name) for name in after}, dict(after))
-    undo = (*population.undo, step)[-MAX_STEPS:]
-    items = _applied(population.items, after)
-    return msgspec.structs.replace(population, items=items, undo=undo, redo=())
+def _ids(population: Population) -> set[str]:
+    return {one.id for one in (*population.items, *population.clearings)}
 
 
-def _applied(items: tuple[Item, ...], changes: Mapping[str, Item | None]) -> tuple[Item, ...]:
+def _stepped(
+    population: Population,
+    label: str,
+    after: Mapping[str, Item | None],
+    cleared: Mapping[str, Clearing | None] = MappingProxyType({}),
+) -> Population:
+    before = dict.fromkeys(after) | {one.id: one for one in population.items if one.id in after}
+    uncleared = dict.fromkeys(cleared) | {
+        one.id: one for one in population.clearings if one.id in cleared
+    }
+    step = Step(label, before, dict(after), uncleared, dict(cleared))
+    return msgspec.structs.replace(
+        population,
+        items=_applied(population.items, after),
+        clearings=_applied(population.clearings, cleared),
+        undo=(*population.undo, step)[-MAX_STEPS:],
+        redo=(),
+    )
+
+
+def _applied(items: tuple[Named, ...], changes: Mapping[str, Named | None]) -> tuple[Named, ...]:
     """The items with some replaced, taken out (None) or added at the end."""
     kept = {item.id: item for item in items}
     for name, item in changes.items():

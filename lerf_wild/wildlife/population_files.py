@@ -16,15 +16,22 @@ import msgspec
 from lerf_wild.errors import WildlifeError
 from lerf_wild.storage import atomic
 from lerf_wild.storage.json_files import read_json
+from lerf_wild.wildlife.clearings import Clearing
 from lerf_wild.wildlife.items import item_of
-from lerf_wild.wildlife.population import MAX_ITEMS, MAX_STEPS, Population, Step
+from lerf_wild.wildlife.population import (
+    MAX_CLEARINGS,
+    MAX_ITEMS,
+    MAX_STEPS,
+    Population,
+    Step,
+)
 
 POPULATION_FILE = "wildlife.json"
 FORMAT = "lerf-wild wildlife"
 VERSION = 1
 MAX_BYTES = 32 << 20
 LOCK_SECONDS = 10.0
-_KEYS = {"format", "version", "items", "undo", "redo"}
+_KEYS = {"format", "version", "items", "clearings", "undo", "redo"}
 
 
 def population_path(folder: Path | str) -> Path:
@@ -72,6 +79,7 @@ def write_population(path: Path | str, population: Population) -> None:
         "format": FORMAT,
         "version": VERSION,
         "items": [*items, *population.unread],
+        "clearings": msgspec.to_builtins(population.clearings),
         "undo": msgspec.to_builtins(population.undo),
         "redo": msgspec.to_builtins(population.redo),
     }
@@ -123,10 +131,24 @@ def _population(path: Path, listed: list[object], content: dict[str, object]) ->
             named = f" ({str(name)[:40]})" if name is not None else ""
             troubles.append(f"{path}: items[{index}]{named} is left out: {error}.")
             unread.append(entry)
+    clearings, clearing_trouble = _clearings(path, content)
     undo, undo_trouble = _steps(path, content, "undo")
     redo, redo_trouble = _steps(path, content, "redo")
-    troubles += [*undo_trouble, *redo_trouble]
-    return Population(tuple(items.values()), undo, redo, tuple(unread), tuple(troubles))
+    troubles += [*clearing_trouble, *undo_trouble, *redo_trouble]
+    return Population(tuple(items.values()), undo, redo, clearings, tuple(unread), tuple(troubles))
+
+
+def _clearings(
+    path: Path, content: dict[str, object]
+) -> tuple[tuple[Clearing, ...], tuple[str, ...]]:
+    try:
+        found = msgspec.convert(content.get("clearings", []), tuple[Clearing, ...])
+    except msgspec.ValidationError as error:
+        reason = str(error).replace("`", "'")
+        return (), (f"{path}: the clearings are left out: {reason}.",)
+    if len({one.id for one in found}) < len(found) or len(found) > MAX_CLEARINGS:
+        return (), (f"{path}: the clearings are left out: too many, or two of one id.",)
+    return found, ()
 
 
 def _steps(

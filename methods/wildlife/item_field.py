@@ -21,7 +21,9 @@ from torch import Tensor
 from lerf_wild.assets.library import Library
 from lerf_wild.errors import LerfWildError
 from lerf_wild.language.encoders import ImageTextEncoder
+from lerf_wild.wildlife.clearings import ClearedGround, Clearing, column_of, is_cleared
 from lerf_wild.wildlife.compositing import Mixed, mean_depth, median_depth, mixed
+from lerf_wild.wildlife.ground import Ground, find_ground
 from lerf_wild.wildlife.likeness import Likeness, likeness_of
 from lerf_wild.wildlife.looks import look_of
 from lerf_wild.wildlife.placing import odd_place
@@ -53,6 +55,15 @@ class Shown:
     version: int
 
 
+@dataclass(frozen=True)
+class Cleared:
+    """What follows from the clearings of one state."""
+
+    field: ClearedGround
+    ground: Ground
+    """Without what stood there."""
+
+
 @dataclass
 class ItemField:
     """The items of one run."""
@@ -65,6 +76,7 @@ class ItemField:
     _shown: Shown | None = None
     _stamp: tuple[int, int] | None = None
     _likeness: tuple[int, Likeness] | None = None
+    _kept_cleared: tuple[tuple[Clearing, ...], Cleared] | None = None
     _judged: int = -1
     _odd: set[str] = field(default_factory=set)
     _lock: Any = field(default_factory=threading.RLock)
@@ -112,15 +124,40 @@ class ItemField:
 
     def _tell_odd_places(self, shown: Shown) -> None:
         """Tells of items that stand where they can't be meant to; they are drawn all the same."""
-        ground = self.surroundings().known_ground
-        if ground is None or self._judged == shown.version:
+        if self._judged == shown.version or self.surroundings().known_ground is None:
             return
+        ground = self.ground()
         self._judged = shown.version
         found = [odd_place(one.foot_3, ground, one.item.id) for one in shown.scene.standing]
         fresh = {line for line in found if line is not None}
         for line in sorted(fresh - self._odd):
             self.on_trouble(line)
         self._odd = fresh
+
+    def cleared_ground(self) -> ClearedGround | None:
+        """How the field is asked where places are cleared; None where none is."""
+        cleared = self._cleared()
+        return None if cleared is None else cleared.field
+
+    def ground(self) -> Ground:
+        """The ground, without what was cleared; raises WildlifeError where there is none."""
+        cleared = self._cleared()
+        return self.surroundings().ground if cleared is None else cleared.ground
+
+    def _cleared(self) -> Cleared | None:
+        clearings = self.shown().population.clearings
+        if not clearings:
+            return None
+        with self._lock:
+            if self._kept_cleared is None or self._kept_cleared[0] != clearings:
+                around = self.surroundings()
+                columns = [column_of(one, self.stage) for one in clearings]
+                is_left_N = ~is_cleared(around.points_N3, columns, around.ground)
+                left = Cleared(
+                    ClearedGround(columns, around.ground), find_ground(around.points_N3[is_left_N])
+                )
+                self._kept_cleared = (clearings, left)
+            return self._kept_cleared[1]
 
     def likeness(self, encoder: Callable[[], ImageTextEncoder]) -> Likeness:
         """Embeddings of the items that are shown."""

@@ -19,8 +19,10 @@ from torch import Tensor
 from lerf_wild.language.relevancy import Query
 from lerf_wild.methods.lerf_wild.live_views import weights_version
 from lerf_wild.methods.lerf_wild.model import LerfWildModel
+from lerf_wild.methods.wildlife.cleared_space import ClearedSpace, Detour
 from lerf_wild.methods.wildlife.config import WildlifeModelConfig
 from lerf_wild.methods.wildlife.item_field import FOREMOST, NUMBER, SHARE, ItemField
+from lerf_wild.wildlife.clearings import ClearedGround
 from lerf_wild.wildlife.compositing import mixed_answer
 
 KEPT_BYTES = 128 << 20
@@ -59,7 +61,7 @@ class KeptRays:
         self._kept: OrderedDict[Hashable, Marched] = OrderedDict()
         self._bytes = 0
 
-    def key(self, rays: RayBundle, version: int) -> Hashable:
+    def key(self, rays: RayBundle, version: Hashable) -> Hashable:
         """What tells rays, and the weights that they are marched with, from others."""
         parts = [rays.origins, rays.directions]
         digest = hashlib.blake2b(digest_size=16)
@@ -97,6 +99,10 @@ class WildlifeModel(LerfWildModel):
         self.renderer_rgb = TappedColour(background_color=self.config.background_color)
         # In a list, so that the items are no part of what is trained and saved.
         self._items: list[ItemField] = []
+        self._detour = Detour(lambda: self._items[0].stage, self._cleared_ground)
+        for part in (self.field, *self.proposal_networks):
+            if part.spatial_distortion is not None:
+                part.spatial_distortion = ClearedSpace(part.spatial_distortion, self._detour)
         self._kept_rays = KeptRays()
         self.keeps_rays = False
         """Whether marched rays are kept without a viewer too, for views that stand still."""
@@ -115,11 +121,20 @@ class WildlifeModel(LerfWildModel):
         """Changes whenever an item does."""
         return 0 if self.items is None else self.items.version
 
+    def _cleared_ground(self) -> ClearedGround | None:
+        return None if self.items is None or self.training else self.items.cleared_ground()
+
+    def _contracted(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        if self._detour.is_needed:
+            positions, _ = self._detour.of(positions)
+        return super()._contracted(positions)
+
     def _marched(self, rays: RayBundle) -> tuple[dict[str, Any], Tensor, RaySamples]:
         """As lerf-wild; a viewer's still rays are marched once, however often items change."""
         if self.training or not (self.keeps_rays or self._live is not None):
             return super()._marched(rays)
-        key = self._kept_rays.key(rays, weights_version(self))
+        version = (weights_version(self), id(self._cleared_ground()))
+        key = self._kept_rays.key(rays, version)
         kept = self._kept_rays.get(key)
         if kept is None:
             outputs, weights, samples = super()._marched(rays)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from lerf_wild.wildlife.clearings import Clearing
 from lerf_wild.wildlife.items import Item, Provenance
-from lerf_wild.wildlife.population import Population, with_change, with_item
+from lerf_wild.wildlife.population import Population, with_change, with_clearing, with_item
 from lerf_wild.wildlife.population_files import edit_population, write_population
 from lerf_wild.wildlife.scene_light import usual_light
 from lerf_wild.wildlife.surroundings import Surroundings
@@ -197,3 +198,39 @@ def test_a_place_without_ground_has_a_usual_day():
     assert empty.light.agreement == 0.0
     np.testing.assert_allclose(empty.ground_normals(np.zeros((2, 2))), [[0, 0, 1]] * 2)
     assert usual_light().shade.lit(np.zeros((3, 3))).min() == 1.0
+
+
+@pytest.fixture()
+def on_a_floor(run, monkeypatch):
+    """The wall's points as a floor seen from above, without anything that stands on it."""
+    draw = np.random.default_rng(0)
+    floor = np.column_stack([draw.uniform(-3, 3, (4000, 2)), np.full(4000, -5.0)])
+    around = Surroundings(floor, np.zeros((4000, 3), np.uint8))
+    monkeypatch.setattr(run.model.items, "surroundings", lambda: around)
+    return run
+
+
+def test_a_cleared_column_is_empty_and_the_rest_is_as_before(on_a_floor):
+    run = on_a_floor
+    bare, rays = rendered(run, 3)
+    stage = run.model.items.stage
+    surface = stage.from_nerf((rays.origins + rays.directions * bare["depth"]).double().numpy())
+    foot = np.array([*surface[surface.shape[0] // 2, surface.shape[1] // 2, :2], -5.0])
+    x, y, z = (float(value) for value in stage.to_world(foot[None])[0])
+    gone = Clearing(id="gone", position=(x, y, z), half_lengths_m=(0.4, 0.4), height_m=20.0)
+    write_population(run.model.items.path, with_clearing(Population(), gone))
+    distances = bare["depth"] * torch.linspace(0.3, 1.3, 60)
+    points = rays.origins[..., None, :] + rays.directions[..., None, :] * distances[..., None]
+    on_stage = stage.from_nerf(points.reshape(-1, 3).double().numpy()) - foot
+    is_above = (on_stage[:, 2] > 0.11) & (on_stage[:, 2] < 19.9)
+    inside = torch.from_numpy((np.hypot(on_stage[:, 0], on_stage[:, 1]) < 0.399) & is_above)
+    assert 10 < int(inside.sum()) < len(inside) - 10
+    with torch.no_grad():
+        density = run.model.field.density_fn(points.reshape(-1, 3))[:, 0]
+    assert (density[inside] == 0).all() and (density[~inside] > 0).any()
+    outputs, _ = rendered(run, 3)
+    shown = np.hypot(*(surface[..., :2] - foot[:2]).transpose(2, 0, 1)) < 0.35
+    assert (outputs["depth"] - bare["depth"])[torch.from_numpy(shown)].abs().max() > 0.05
+    run.model.items.path.unlink()
+    again, _ = rendered(run, 3)
+    torch.testing.assert_close(again["rgb"], bare["rgb"])
