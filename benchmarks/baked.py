@@ -23,6 +23,9 @@ from lerf_wild.baked.files import write_baked
 from lerf_wild.baked.scene import BakedScene, open_baked
 from lerf_wild.cli.report import JsonFile, write_report
 
+VIEWS, PROBES = 60, 12_000
+"""Training views of the scene, and the places of all of them that decide a phrase's size."""
+
 PART = 20_000
 """Points that the baseline is timed on."""
 
@@ -37,7 +40,7 @@ class Timed:
 
 def main(
     points: int = 1_000_000,
-    voxels: int = 65_536,
+    voxels: int = 76_000,
     sizes: int = 15,
     dims: int = 36,
     channels: int = 128,
@@ -133,6 +136,7 @@ def _scene(
         meters_per_unit=1.0,
         encoder="random@0",
         texts=dict(zip(texts, embeddings.astype(np.float32))),
+        probes_TM=dice.integers(0, voxels, (VIEWS, PROBES // VIEWS), dtype=np.int32),
     )
 
 

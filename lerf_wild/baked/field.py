@@ -137,6 +137,8 @@ class Answerer:
         self.baked = baked
         steps_K1 = baked.steps_K.astype(np.float32)[:, None]
         self._features_SKV = [codes_KV * steps_K1 for codes_KV in baked.codes_SKV]
+        probes_M = baked.probes_TM.reshape(-1)
+        self._probed_SKM = [features_KV[:, probes_M] for features_KV in self._features_SKV]
         self._blank_V = ~baked.codes_SKV.any(axis=(0, 1))
         self._voxel_N = np.repeat(np.arange(len(baked.counts_V)), baked.counts_V)
         self._first_V = baked.first_V
@@ -157,14 +159,16 @@ class Answerer:
         """
         texts_PK, canonical_CK = self._coded(embeddings_PD), self._coded(canonical_CD)
         hardest_SV = self._hardest_of(canonical_CK)
-        margins_SPV = list(
-            self._pool.map(
-                lambda one: _margins(texts_PK, *one), zip(self._features_SKV, hardest_SV)
+        index_P = self._size_index(texts_PK, hardest_SV, size, temperature)
+
+        def at(row: int) -> np.ndarray:
+            index = index_P[row]
+            margins_1V = _margins(
+                texts_PK[row : row + 1], self._features_SKV[index], hardest_SV[index]
             )
-        )
-        index_P = self._size_index(margins_SPV, size, temperature)
-        tasks = ((margins_SPV[index][row], temperature) for row, index in enumerate(index_P))
-        return self._answer_of(list(self._pool.map(lambda one: _relevancy(*one), tasks)), index_P)
+            return _relevancy(margins_1V[0], temperature)
+
+        return self._answer_of(list(self._pool.map(at, range(len(index_P)))), index_P)
 
     def _answer_of(self, maps_PV: list[np.ndarray], index_P: np.ndarray) -> BakedAnswer:
         relevancy_PN = np.empty((len(maps_PV), len(self.baked)), np.float32)
@@ -199,22 +203,26 @@ class Answerer:
         return self._hardest[1]
 
     def _size_index(
-        self, margins_SPV: list[np.ndarray], size: float | None, temperature: float
+        self,
+        texts_PK: np.ndarray,
+        hardest_SV: list[np.ndarray],
+        size: float | None,
+        temperature: float,
     ) -> np.ndarray:
         if size is not None:
             nearest = int(np.abs(np.log(self.baked.sizes_S / max(size, 1e-9))).argmin())
-            return np.full(len(margins_SPV[0]), nearest)
-        peaks_SP = np.stack(
-            list(self._pool.map(lambda one: self._peaks(one, temperature), margins_SPV))
-        )
-        return peaks_SP.argmax(axis=0)
-
-    def _peaks(self, margins_PV: np.ndarray, temperature: float) -> np.ndarray:
+            return np.full(len(texts_PK), nearest)
         probes_TM = self.baked.probes_TM
-        if probes_TM.size == 0:
-            return top(margins_PV)
-        peaks_PT = margins_PV[:, probes_TM].max(axis=-1)
-        return best_mean(_relevancy(peaks_PT, temperature))
+
+        def peaks(index: int) -> np.ndarray:
+            if probes_TM.size == 0:
+                return top(_margins(texts_PK, self._features_SKV[index], hardest_SV[index]))
+            hardest_M = hardest_SV[index][probes_TM.reshape(-1)]
+            margins_PM = _margins(texts_PK, self._probed_SKM[index], hardest_M)
+            peaks_PT = margins_PM.reshape(-1, *probes_TM.shape).max(axis=-1)
+            return best_mean(_relevancy(peaks_PT, temperature))
+
+        return np.stack(list(self._pool.map(peaks, range(len(hardest_SV))))).argmax(axis=0)
 
 
 def top_mean(values_V: Float[np.ndarray, "V"], share: float = TOP_SHARE) -> float:
