@@ -18,7 +18,9 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
+from lerf_wild.cli.wildlife_clear import IS_THING, clearing_around
 from lerf_wild.errors import WildlifeError
+from lerf_wild.language.phrases import clean_phrases
 from lerf_wild.live.verdicts import plain
 from lerf_wild.viewer_panels.guards import trouble_text
 from lerf_wild.viewer_panels.wildlife_widgets import WildlifeActions, WildlifeWidgets
@@ -30,6 +32,7 @@ from lerf_wild.wildlife.population import (
     redone,
     undone,
     with_change,
+    with_clearing,
     with_swap,
     without,
 )
@@ -84,6 +87,7 @@ class WildlifePanel(ViewerControl):
         return WildlifeActions(
             place=safe(lambda text: self._jobs.put(lambda: self._place(text))),
             where=safe(lambda text: self._jobs.put(lambda: self._where(text))),
+            clear=safe(lambda text: self._jobs.put(lambda: self._clear(text))),
             add_mesh=safe(lambda *file: self._jobs.put(lambda: self._add_mesh(*file))),
             add_photo=safe(lambda *file: self._jobs.put(lambda: self._add_photo(*file))),
             choose=safe(self._choose),
@@ -253,6 +257,16 @@ class WildlifePanel(ViewerControl):
         by = "" if near is None else f"; the brighter, the nearer to {plain(str(sentence.anchor))}"
         self._widgets.say(f"{len(found)} places for {plain(sentence.item)}{by}.")
 
+    def _clear(self, text: str) -> None:
+        """Takes what is written, a thing that the photos show, out of the scene."""
+        (thing,) = clean_phrases([text])
+        points_N3, relevancy_N = self._found(thing)
+        on_stage_N3 = self._items.stage.from_nerf(points_N3)
+        peak_3 = on_stage_N3[relevancy_N.argmax()]
+        clearing = clearing_around(self._items, on_stage_N3[relevancy_N >= IS_THING], peak_3, thing)
+        self._edit(lambda old: with_clearing(old, clearing))
+        self._widgets.say(f"{clearing.id}: Undo brings it back.")
+
     def _show_places(self, feet_N3: np.ndarray | None) -> None:
         """Marks places, those that come first the brightest; None takes the marks away."""
         if self._places is not None:
@@ -285,6 +299,11 @@ class WildlifePanel(ViewerControl):
         """Where the scene's table says that the named thing is, else where a browser looks."""
         if anchor is None:
             return self._looked_at(scene)
+        points_N3, relevancy_N = self._found(anchor)
+        return scene.stage.from_nerf(points_N3[[relevancy_N.argmax()]])[0]
+
+    def _found(self, words: str) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the scene's table (nerf frame) and how relevant each is for a thing."""
         panel = getattr(self._pipeline[0], "relevancy_panel", None)
         table = getattr(panel, "_table", None)
         if table is None or not table.is_there:
@@ -292,10 +311,10 @@ class WildlifePanel(ViewerControl):
         from lerf_wild.language.relevancy import make_query
         from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 
-        found = table.answer(make_query([anchor], self._pipeline[0].model.encoder()), None)
+        found = table.answer(make_query([words], self._pipeline[0].model.encoder()), None)
         if float(found.score_P[0]) <= EXISTENCE_RELEVANCY:
-            raise WildlifeError(f"Nothing in the scene looks like {anchor[:60]!r}.")
-        return scene.stage.from_nerf(table.nerf_points()[found.peak_P[:1]])[0]
+            raise WildlifeError(f"Nothing in the scene looks like {words[:60]!r}.")
+        return table.nerf_points(), found.relevancy_PN[0]
 
     def _looked_at(self, scene: Scene) -> np.ndarray:
         """Ground in the middle of a browser's view, or of the place where none shows any."""

@@ -19,7 +19,9 @@ NONE = "nothing yet"
 TALLEST_M, SHORTEST_M = 30.0, 0.05
 MESHES, PHOTOS = ".glb,.ply,.obj", "image/*"
 """What a browser's dialogue for files offers."""
-INTRODUCTION = "Write what to place and by what, such as *a red deer grazing by the log*."
+INTRODUCTION = (
+    "Write what to place and by what, such as *a red deer grazing by the log*; or what to take out."
+)
 
 
 @dataclass
@@ -28,6 +30,7 @@ class WildlifeActions:
 
     place: Callable[[str], None]
     where: Callable[[str], None]
+    clear: Callable[[str], None]
     add_mesh: Callable[[str, bytes], None]
     add_photo: Callable[[str, bytes], None]
     choose: Callable[[str], None]
@@ -61,6 +64,10 @@ class WildlifeWidgets:
             on_press(self.place, lambda _: actions.place(self.text.value))
             self.where = gui.add_button("Where could it stand?")
             on_press(self.where, lambda _: actions.where(self.text.value))
+            self.clear = gui.add_button(
+                "Take out of the photos", hint="Empties the place of the thing that is written."
+            )
+            on_press(self.clear, lambda _: actions.clear(self.text.value))
             self._build_uploads()
             self.item = gui.add_dropdown("Item", (NONE,))
             on_user(self.item, lambda _: actions.choose(self.item.value))

@@ -13,6 +13,7 @@ from lerf_wild.errors import InputError, WildlifeError
 
 if TYPE_CHECKING:
     from lerf_wild.cli.runs import Run
+    from lerf_wild.methods.wildlife.item_field import ItemField
     from lerf_wild.wildlife.clearings import Clearing
 
 IS_THING = 0.5
@@ -83,8 +84,6 @@ def found_clearing(
     Raises:
         WildlifeError: when nothing is found or stands there.
     """
-    from lerf_wild.wildlife.clearings import around_thing
-
     items = run.model.items
     ground, stage = items.ground(), items.stage
     if thing is None:
@@ -93,8 +92,25 @@ def found_clearing(
         seed_3[2] = ground.height(seed_3[None, :2])[0]
     else:
         points_N3, seed_3 = _relevant_points(console, run, thing)
-    half, yaw, own_height, foot_3 = around_thing(points_N3, seed_3, ground)
-    return _clearing(run, thing or "place", foot_3, half, yaw, height_m or own_height, thing)
+    return clearing_around(items, points_N3, seed_3, thing, height_m)
+
+
+def clearing_around(
+    items: "ItemField",
+    points_N3: np.ndarray,
+    seed_3: np.ndarray,
+    thing: str | None,
+    height_m: float | None = None,
+) -> "Clearing":
+    """The clearing around surface points on the stage that hang together with one of them.
+
+    Raises:
+        WildlifeError: when too few of them stand there, or too much hangs together.
+    """
+    from lerf_wild.wildlife.clearings import around_thing
+
+    half, yaw, own_height, foot_3 = around_thing(points_N3, seed_3, items.ground())
+    return _clearing(items, thing or "place", foot_3, half, yaw, height_m or own_height, thing)
 
 
 def _relevant_points(console: Console, run: "Run", thing: str) -> tuple[np.ndarray, np.ndarray]:
@@ -124,11 +140,11 @@ def _by_hand(run: "Run", at: tuple[float, ...], radius_m: float, height_m: float
     items = run.model.items
     foot_3 = items.stage.from_world(np.array([[*at, 0.0][:3]], np.float64))[0]
     foot_3[2] = items.ground().height(foot_3[None, :2])[0]
-    return _clearing(run, "place", foot_3, (radius_m, radius_m), 0.0, height_m, None)
+    return _clearing(items, "place", foot_3, (radius_m, radius_m), 0.0, height_m, None)
 
 
 def _clearing(
-    run: "Run",
+    items: "ItemField",
     words: str,
     foot_3: np.ndarray,
     half: tuple[float, float],
@@ -141,7 +157,6 @@ def _clearing(
     from lerf_wild.wildlife.population import free_id
     from lerf_wild.wildlife.population_files import read_population
 
-    items = run.model.items
     x, y, z = (round(float(value), 4) for value in items.stage.to_world(foot_3[None])[0])
     return Clearing(
         id=free_id(read_population(items.path), f"cleared {words}"),

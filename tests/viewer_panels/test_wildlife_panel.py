@@ -172,3 +172,24 @@ def test_the_export_opens_with_the_items(panel):
     wait_until(lambda: list(folder.glob("scene_*.glb")) != [])
     (path,) = folder.glob("scene_*.glb")
     assert {"raven_1", "field"} <= set(trimesh.load_scene(path).graph.nodes)
+
+
+def test_a_thing_of_the_photos_is_taken_out_and_comes_back(panel, monkeypatch):
+    draw = np.random.default_rng(1)
+    fox = draw.uniform(-0.4, 0.4, (300, 3)) * [1.0, 0.4, 0.5] + [1.0, 2.0, 0.4]
+    rest = np.column_stack([draw.uniform(-5, 5, (500, 2)), np.full(500, 0.5)])
+    points = panel._items.stage.to_nerf(np.concatenate([fox, rest]))
+    relevancy = np.concatenate([np.full(300, 0.8), np.full(500, 0.2)])
+    monkeypatch.setattr(panel, "_found", lambda words: (points, relevancy))
+    act = panel._widgets.actions
+    act.clear("red fox")
+    wait_until(lambda: panel.population.clearings)
+    (gone,) = panel.population.clearings
+    assert gone.id == "cleared_red_fox_1" and gone.provenance.text == "red fox"
+    assert np.hypot(gone.position[0] - 1.0, gone.position[1] - 2.0) < 0.1
+    assert panel._items.cleared_ground() is not None
+    act.undo()
+    assert panel.population.clearings == () and panel._items.cleared_ground() is None
+    act.clear(" ")
+    wait_until(lambda: panel._widgets.message.visible)
+    assert panel.population.clearings == ()
