@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerf_wild.assets import catalogue
+from lerf_wild.assets.habits import HABITS, grow_species
 from lerf_wild.assets.infinigen_pack import ENTRIES
 from lerf_wild.assets.mesh import Asset
 from lerf_wild.assets.recipes import STARTERS, grow_recipe
+from lerf_wild.assets.varied import grow_drawn, varied
 from lerf_wild.errors import AssetError
 from lerf_wild.program.statements import KINDS
 from lerf_wild.render.light import to_linear
@@ -129,14 +131,34 @@ def starter_names(held_out: bool = False) -> tuple[str, ...]:
     return tuple(name for name in STARTERS if (name in HELD_OUT) == held_out)
 
 
+VARIED = "varied-"
+NO_SPECIES = 0.4
+"""Share of varied trees and shrubs with a crown of no species."""
+
+
+def varied_names(individuals: Sequence[int]) -> tuple[str, ...]:
+    """Names "varied-kind.number" of individuals in drawn coats and proportions."""
+    return tuple(f"{VARIED}{kind}.{i}" for kind in KINDS for i in individuals)
+
+
+@lru_cache(maxsize=len(KINDS))
+def varied_sources(kind: str) -> tuple[str, ...]:
+    """What varied individuals of a kind grow from: sources of the starter assets that training
+    uses, and the pack's individuals, but for those that a held out asset is made of."""
+    known = {STARTERS[name].source for name in starter_names() if STARTERS[name].kind == kind}
+    pack = {name for name in pack_names() if kind_of(name) == kind}
+    return tuple(sorted(known | (pack - {STARTERS[name].source for name in HELD_OUT})))
+
+
 def pack_names() -> tuple[str, ...]:
     """Names of the finished individuals that belong to a kind."""
     return tuple(name for name in ENTRIES if kind_of(name) is not None)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def load_individual(name: str) -> SceneAsset:
-    """Grow an asset of the starter library, or "species.number", or load an individual of the pack.
+    """Grow an asset of the starter library, "species.number" or "varied-kind.number", or load an
+    individual of the pack.
 
     The same name gives the same mesh.
 
@@ -146,12 +168,23 @@ def load_individual(name: str) -> SceneAsset:
     if name in STARTERS:
         return scene_asset(grow_recipe(STARTERS[name]), STARTERS[name].kind, name)
     species, _, number = name.partition(".")
+    if species.removeprefix(VARIED) in KINDS and species.startswith(VARIED) and number.isdigit():
+        return _grow_varied(name, species.removeprefix(VARIED), int(number))
     kind = kind_of(species)
     if kind is None:
         raise AssetError(f"There is no species {species!r} in the six kinds of scene assets.")
     seed = int(number) if number.isdigit() else 0
     asset = catalogue.grow(species, np.random.default_rng([0x5CE7, seed, len(species)]))
     return scene_asset(asset, kind, name)
+
+
+def _grow_varied(name: str, kind: str, number: int) -> SceneAsset:
+    rng = np.random.default_rng([0x7A21ED, number, KINDS.index(kind)])
+    if kind in ("shrub", "tree") and rng.uniform() < NO_SPECIES:
+        return scene_asset(grow_drawn(kind, rng), kind, name)
+    source = str(rng.choice(varied_sources(kind)))
+    asset = grow_species(source, rng) if source in HABITS else catalogue.grow(source, rng)
+    return scene_asset(varied(asset, kind, rng), kind, name)
 
 
 def first_of_kind(kind: str) -> SceneAsset:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import batched_nms
 
+from lerf_wild.inverse.program_crops import cut_crops
 from lerf_wild.inverse.program_decoder import Values
 from lerf_wild.inverse.program_detector import (
     PITCH,
@@ -29,7 +30,8 @@ from lerf_wild.inverse.program_matching import best_yaw, match_boxes
 from lerf_wild.inverse.program_numbers import read_numbers
 from lerf_wild.inverse.program_reader import ProgramReader, places
 from lerf_wild.inverse.program_samples import unscaled_settings
-from lerf_wild.inverse.program_templates import Templates
+from lerf_wild.inverse.program_sizes import Stood, camera_height, sized
+from lerf_wild.inverse.program_templates import Templates, clip_embeddings
 from lerf_wild.program.frames import to_level, upright_rotation
 from lerf_wild.program.statements import BY_FIELD, KINDS
 from lerf_wild.program.types import Embedding, Program, SceneObject, Settings
@@ -38,7 +40,7 @@ from lerf_wild.synth.grounds import GROUNDS
 THRESHOLD = 0.35
 """A centre counts from this score on; chosen on validation scenes."""
 MOST = 25
-OVERLAP = 0.4
+OVERLAP = 0.3
 """Of two boxes that overlap more than this (intersection over union) the surer one stays; found on
 the validation scenes, where 0.6 finds too many things in a fifth of the pictures."""
 ROTATION_WEIGHT = 0.4
@@ -124,8 +126,10 @@ def read_boxes(
             choices = _numbered(model, objects)
         else:
             own, box_N4 = torch.zeros_like(rows), boxes.box_BK4[i, rows]
-            likeness = match_boxes(templates.bank, rgb_B3HW[i : i + 1], own, box_N4)
-            choices = _matched(objects, likeness, templates)
+            picture = rgb_B3HW[i : i + 1]
+            likeness = match_boxes(templates.bank, picture, own, box_N4)
+            clip = clip_embeddings(cut_crops(picture, own, box_N4))
+            objects, choices = _matched(objects, likeness, clip, templates, float(pitch_B[i]))
         readings.append(_reading(objects, choices, settings))
     return readings
 
@@ -185,6 +189,14 @@ class _Objects:
     def of(self, tensor: Tensor) -> Tensor:
         return tensor[self.picture, self.rows]
 
+    def moved(self, loc_N3: Tensor, height_N: Tensor) -> _Objects:
+        place = (torch.tensor(self.picture), self.rows)
+        return replace(
+            self,
+            loc=self.loc.index_put(place, loc_N3.to(self.loc)),
+            height=self.height.index_put(place, height_N.to(self.height)),
+        )
+
 
 class _Choice(NamedTuple):
     """Which asset an object is, and which side of it is seen."""
@@ -196,26 +208,43 @@ class _Choice(NamedTuple):
     margin: float
 
 
-def _matched(objects: _Objects, likeness_NMY: Tensor, templates: Templates) -> list[_Choice]:
-    """By the templates that look most like the picture, turned the way the decoder says."""
+def _matched(
+    objects: _Objects,
+    correlation_NMY: Tensor,
+    clip_NA: Tensor,
+    templates: Templates,
+    pitch_deg: float,
+) -> tuple[_Objects, list[_Choice]]:
+    """By the templates that look most like the picture, turned the way the decoder says; objects
+    are brought to one ground, on which assets have about their natural heights."""
     if len(objects.rows) == 0:
-        return []
+        return objects, []
     kinds = functional.log_softmax(objects.of(objects.values.kind_BK6), dim=-1)
     look = functional.normalize(objects.of(objects.values.appearance_BKA), dim=-1)
-    order, score = templates.ranked(look, likeness_NMY, kinds)
-    second = min(1, score.shape[1] - 1)
-    yaw_N = rotation_yaw(to_rotation(objects.of(objects.values.rotation_BK9).float()))
-    side_Y = torch.arange(likeness_NMY.shape[2]) * 2 * math.pi / likeness_NMY.shape[2]
-    turned_NY = ROTATION_WEIGHT * torch.cos(side_Y - yaw_N[:, None])
-    return [
+    scores = templates.likeness(torch.cat([look, clip_NA], dim=1), correlation_NMY, kinds)
+    stood = Stood.of(objects.of(objects.loc), objects.of(objects.height), pitch_deg)
+    camera_m = camera_height(stood.unit_N, scores, templates.height_M)
+    scores = sized(scores, stood.unit_N, templates.height_M, camera_m)
+    score, order = scores.sort(dim=-1, descending=True)
+    loc, height = stood.on_ground(camera_m, templates.height_M[order[:, 0]])
+    return objects.moved(loc, height), [
         _Choice(
             tuple(templates.names[int(m)] for m in order[j, :5]),
             KINDS[int(templates.kind_M[order[j, 0]])],
-            best_yaw(likeness_NMY[j, order[j, 0]] + turned_NY[j]),
-            float(score[j, 0] - score[j, second]),
+            yaw,
+            float(score[j, 0] - score[j, min(1, score.shape[1] - 1)]),
         )
-        for j in range(len(order))
+        for j, yaw in enumerate(_seen_yaws(objects, correlation_NMY, order[:, 0]))
     ]
+
+
+def _seen_yaws(objects: _Objects, correlation_NMY: Tensor, asset_N: Tensor) -> list[float]:
+    """The side of each object's asset that looks most like the picture."""
+    yaw_N = rotation_yaw(to_rotation(objects.of(objects.values.rotation_BK9).float()))
+    side_Y = torch.arange(correlation_NMY.shape[2]) * 2 * math.pi / correlation_NMY.shape[2]
+    turned_NY = ROTATION_WEIGHT * torch.cos(side_Y - yaw_N[:, None])
+    own_NY = correlation_NMY[torch.arange(len(asset_N)), asset_N]
+    return [best_yaw(row) for row in own_NY + turned_NY]
 
 
 def _numbered(model: ProgramReader, objects: _Objects) -> list[_Choice]:

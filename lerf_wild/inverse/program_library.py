@@ -28,11 +28,12 @@ from lerf_wild.inverse.program_templates import (
     template_pictures,
     templates_of,
 )
-from lerf_wild.program.statements import KINDS
 from lerf_wild.storage.cache import FeatureCache, content_key, default_cache_root
 
 VERSION = 1
 """Raise it when templates are drawn otherwise."""
+EMBEDDING_VERSION = 2
+"""Raise it when they are embedded otherwise."""
 OnAsset = Callable[[Entry], None]
 
 
@@ -91,13 +92,14 @@ def _templates_of(
     entry: Entry, yaws: int, network: CropNetwork, reader_key: str, kept: FeatureCache
 ) -> Templates:
     rgb, mask = pictures_of(entry, yaws, kept)
-    key = content_key({"asset": entry.key, "reader": reader_key, "v": VERSION, "yaws": yaws})
-    found = kept.get(key, {"embedding": ((yaws, EMBEDDING), torch.float32)})
+    key = content_key(
+        {"asset": entry.key, "reader": reader_key, "v": EMBEDDING_VERSION, "yaws": yaws}
+    )
+    found = kept.get(key, {"embedding": ((yaws, 2 * EMBEDDING), torch.float32)})
     if found is None:
         found = {"embedding": network_embed(network)(rgb).float().cpu()}
         _keep(kept, key, found, entry)
-    kind = torch.tensor([KINDS.index(entry.kind)])
-    return templates_of((entry.name,), kind, rgb[None], mask[None], lambda _: found["embedding"])
+    return templates_of([entry_asset(entry)], rgb[None], mask[None], lambda _: found["embedding"])
 
 
 def _keep(kept: FeatureCache, key: str, tensors: dict[str, Tensor], entry: Entry) -> None:
@@ -115,6 +117,7 @@ def _joined(first: Templates, second: Templates) -> Templates:
         first,
         names=first.names + second.names,
         kind_M=torch.cat([first.kind_M, second.kind_M]),
+        height_M=torch.cat([first.height_M, second.height_M]),
         embedding_MYA=torch.cat([first.embedding_MYA, second.embedding_MYA]),
         bank=bank,
     )

@@ -11,6 +11,8 @@ Symbols: N crops, M assets, Y yaws, T = M Y templates, S side of a crop, P = S S
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +31,20 @@ BORDER = 2
 """Pixels at the left and right of a crop that tell its background."""
 
 
+class TemplateSums(NamedTuple):
+    """Templates as the matrices that crops are multiplied by; Q = 3 P."""
+
+    colour_QT: Tensor
+    """Colours, 0 where there is no asset."""
+    bare_PT: Tensor
+    """Share of each pixel that is background."""
+    bare_squared_PT: Tensor
+    mixed_QT: Tensor
+    """Colour times background."""
+    total_T: Tensor
+    squares_T: Tensor
+
+
 @dataclass(frozen=True)
 class TemplateBank:
     """Small pictures of all templates; uint8."""
@@ -37,29 +53,38 @@ class TemplateBank:
     mask_MYSS: Tensor
     """255 where a pixel is all asset."""
 
-    def scores(self, crops_N3SS: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N M Y"]:
-        """Correlation, -1 to 1, of each crop (0-1) with each template laid over its background."""
-        shape = self.mask_MYSS.shape[:2]
+    @cached_property
+    def sums(self) -> TemplateSums:
+        """What all comparisons need of the templates, made once."""
         mask_TP = self.mask_MYSS.flatten(0, 1).flatten(1).float() / 255.0
         colour_T3P = self.rgb_MY3SS.flatten(0, 1).flatten(2).float() / 255.0 * mask_TP[:, None]
         bare_TP = 1.0 - mask_TP
+        return TemplateSums(
+            colour_T3P.flatten(1).T.contiguous(),
+            bare_TP.T.contiguous(),
+            bare_TP.square().T.contiguous(),
+            (colour_T3P * bare_TP[:, None]).flatten(1).T.contiguous(),
+            colour_T3P.sum(dim=(1, 2)),
+            colour_T3P.square().sum(dim=(1, 2)),
+        )
+
+    def scores(self, crops_N3SS: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N M Y"]:
+        """Correlation, -1 to 1, of each crop (0-1) with each template laid over its background."""
+        of = self.sums
         ground_N3P = background(crops_N3SS).flatten(2)
         crops_N3P = crops_N3SS.flatten(2)
-        cross = crops_N3P.flatten(1) @ colour_T3P.flatten(1).T
-        cross = cross + (crops_N3P * ground_N3P).sum(dim=1) @ bare_TP.T
-        total = colour_T3P.sum(dim=(1, 2)) + ground_N3P.sum(dim=1) @ bare_TP.T
-        # Where asset and background share a pixel the square of the mixture has a cross term.
-        squares = colour_T3P.square().sum(dim=(1, 2))
-        squares = squares + ground_N3P.square().sum(dim=1) @ bare_TP.square().T
-        mixed = (colour_T3P * bare_TP[:, None]).flatten(1)
-        squares = squares + 2.0 * ground_N3P.flatten(1) @ mixed.T
-        count = crops_N3P[0].numel()
         own = crops_N3P.flatten(1)
+        cross = own @ of.colour_QT + (crops_N3P * ground_N3P).sum(dim=1) @ of.bare_PT
+        total = of.total_T + ground_N3P.sum(dim=1) @ of.bare_PT
+        # Where asset and background share a pixel the square of the mixture has a cross term.
+        squares = of.squares_T + ground_N3P.square().sum(dim=1) @ of.bare_squared_PT
+        squares = squares + 2.0 * ground_N3P.flatten(1) @ of.mixed_QT
+        count = own.shape[1]
         spread = (own.square().sum(dim=1) - own.sum(dim=1) ** 2 / count)[:, None]
         covariance = cross - own.sum(dim=1)[:, None] * total / count
         other = (squares - total**2 / count).clamp(min=1e-6)
         result = covariance / (spread.clamp(min=1e-6) * other).sqrt()
-        return result.unflatten(1, shape)
+        return result.unflatten(1, self.mask_MYSS.shape[:2])
 
 
 def background(crops_N3SS: Tensor) -> Tensor:

@@ -1,63 +1,101 @@
 """Makes a program agree with its picture: render, compare, move, from several starts.
 
-Each object is described by where its foot is seen (pixels), its yaw and its height; its foot is
-kept on the ground, so that its distance follows from the row of the foot. The comparison is a
-correlation, which does not mind other light.
+The pitch is that at which the ground ends where the picture's does; the sun stands where the
+objects look most like the picture. Then each object is moved, scaled and turned on the ground;
+heights are multiples of the camera's, which is put where assets have their natural heights.
+Objects that stand within each other are moved apart.
 
-Symbols: H, W pixels; p the four parameters of an object: column and row of the foot, logarithm of
-the height, yaw.
+Symbols: H, W pixels; p the four parameters of an object (`program_stamp`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from lerf_wild.program.frames import level_from_camera, to_camera, to_level, yaw_of
+from lerf_wild.inverse.program_horizon import levelled
+from lerf_wild.inverse.program_sizes import Stood, camera_height
+from lerf_wild.inverse.program_stamp import Lens, Stamp, make_window
+from lerf_wild.program.frames import to_camera, to_level, yaw_of
 from lerf_wild.program.frames import upright_rotation as turned
 from lerf_wild.program.types import Program, SceneObject
-from lerf_wild.render.raycast import Camera, RayScene, jittered_sun, pixel_rays
 from lerf_wild.render.scene_program import (
+    FIRST_ID,
     AssetFinder,
     asset_named,
-    camera_height_m,
-    level_camera,
-    program_scene,
+    focal_px,
+    render_program,
 )
+from lerf_wild.render.sky import light_of, sun_direction
 
 Floats = NDArray[np.float64]
-CROP = 44
-"""Pixels along a side of the crop that is compared."""
-MARGIN = 1.5
-YAW_STARTS_DEG = (0.0, 180.0, 35.0, -35.0)
-FIRST_STEPS = np.array([4.0, 4.0, 0.1, np.radians(16.0)])
-ROUNDS = 3
-FARTHEST_M = 60.0
+MARGIN = 0.75
+"""Half a window's side as a multiple of the object's longer side."""
+YAWS = 24
+"""Starts all round; the best of them are followed."""
+FOLLOWED = 3
+STEPS = np.array([0.06, 0.06, 0.08, np.radians(8.0)])
+"""First steps: shares of the object's size, logarithm of its height, yaw."""
+ROUNDS = 4
+STRIDES = 3
+"""Most steps one way before the next parameter's turn."""
+SUNS = 16
+"""Directions of the sun that are tried; how high it stands is read better than where."""
+STAY = np.array([0.4, 0.2, 0.2])
+"""How far an object may go for a loss of ``PULL``: shares of its size, logarithm of its height."""
+PULL = 0.05
+TURN = 0.05
+"""Weight of the cosine of the angle to the yaw that was read."""
 
 
 @dataclass(frozen=True)
-class _Case:
+class _Search:
     """One object whose parameters are looked for."""
 
-    program: Program
-    item: SceneObject
-    camera: Camera
-    window: Camera
-    goal_N3: Floats
-    find: AssetFinder
-
-    def object_at(self, p: Floats) -> SceneObject:
-        return placed(self.item, p, self.program, self.camera)
+    stamp: Stamp
+    start: Floats
+    size: float
+    """Pixels along its longer side."""
 
     def score(self, p: Floats) -> float:
-        """Correlation of the drawn crop with the picture's."""
-        alone = Program(self.program.settings, (self.object_at(p),))
-        if alone.objects[0].loc_m[2] > -0.5:
-            return -1.0
-        return correlation(_draw(program_scene(alone, self.find), self.window), self.goal_N3)
+        off = (p[:3] - self.start[:3]) / STAY / [self.size, self.size, 1.0]
+        turn = TURN * np.cos(p[3] - self.start[3])
+        return self.stamp.score(p) + turn - PULL * float(off @ off)
+
+    def steps(self) -> Floats:
+        return STEPS * [self.size, self.size, 1.0, 1.0]
+
+    def best(self) -> Floats:
+        """Where it stands is settled first, or no yaw fits."""
+        moved, _ = self.climbed(self.start, self.steps() * [1, 1, 1, 0], 2)
+        turns = moved[3] + np.arange(YAWS) * 2 * np.pi / YAWS
+        tries = [np.array([*moved[:3], turn]) for turn in turns]
+        scores = np.array([self.score(p) for p in tries])
+        peaks = (scores >= np.roll(scores, 1)) & (scores >= np.roll(scores, -1))
+        order = np.argsort(-np.where(peaks, scores, -9.0))[:FOLLOWED]
+        ends = [self.climbed(tries[i], self.steps(), ROUNDS) for i in order if peaks[i]]
+        return max(ends, key=lambda pair: pair[1])[0]
+
+    def climbed(self, start: Floats, steps: Floats, rounds: int) -> tuple[Floats, float]:
+        """Pattern search: each parameter up or down while it helps, steps halved each round."""
+        best, reached = start, self.score(start)
+        for _ in range(rounds):
+            for step in np.diag(steps)[steps > 0.0]:
+                for way in (step, -step):
+                    begun = reached
+                    for _ in range(STRIDES):
+                        score = self.score(best + way)
+                        if score <= reached:
+                            break
+                        best, reached = best + way, score
+                    if reached > begun:
+                        break
+            steps = steps / 2
+        return best, reached
 
 
 def refine(
@@ -66,20 +104,109 @@ def refine(
     find: AssetFinder = asset_named,
     on_object: Callable[[int], None] = lambda index: None,
 ) -> Program:
-    """The program with each object moved, turned and scaled to where it correlates best.
+    """The program with each object moved, turned and scaled until it looks like the picture.
 
-    An object that no start improves stays as it was. Interpenetrating objects are then moved apart.
+    Objects that name neither asset nor kind stay as they are.
     """
-    # The ground under the objects is fixed first, so that all stand on the same one.
-    settings = replace(program.settings, camera_height_m=camera_height_m(program))
-    program = replace(program, settings=settings)
-    camera = level_camera(program, picture.shape[1], picture.shape[0])
+    program = levelled(program, picture)
+    height, width = picture.shape[:2]
+    lens = Lens(focal_px(program, height), width, height, program.settings.camera_pitch_deg)
+    shown = render_program(program, width, height, find).picture.instances
+    searches = {
+        i: _search(program, i, picture, shown, lens, find)
+        for i, item in enumerate(program.objects)
+        if item.asset or item.kind
+    }
+    program = sunlit(program, searches, {i: search.start for i, search in searches.items()})
+    found = {i: search.best() for i, search in searches.items()}
+    program = sunlit(program, searches, found)
+    for i, search in searches.items():
+        found[i], _ = search.climbed(found[i], search.steps() / 4, 3)
+        on_object(i)
+    moved = placed(program, found, lens, find)
+    return replace(moved, objects=tuple(separated(list(moved.objects), moved, find)))
+
+
+def sunlit(
+    program: Program, searches: Mapping[int, _Search], found: Mapping[int, Floats]
+) -> Program:
+    """The program with the sun where its objects, at parameters, look most like the picture."""
+    if not searches:
+        return program
+    settings = program.settings
+    turns = settings.sun_rotation_deg + np.arange(SUNS) * 360.0 / SUNS
+    suns = [sun_direction(settings.sun_elevation_rad, float(turn)) for turn in turns]
+    scores = []
+    for sun in suns:
+        for search in searches.values():
+            search.stamp.lit_by(sun)
+        scores.append(sum(search.stamp.score(found[i]) for i, search in searches.items()))
+    best = int(np.argmax(scores))
+    for search in searches.values():
+        search.stamp.lit_by(suns[best])
+    return replace(program, settings=replace(settings, sun_rotation_deg=float(turns[best] % 360.0)))
+
+
+def _search(
+    program: Program,
+    index: int,
+    picture: NDArray[np.uint8],
+    shown: NDArray[np.int32],
+    lens: Lens,
+    find: AssetFinder,
+) -> _Search:
+    item = program.objects[index]
+    asset = find(item)
+    start = parameters(item, program, lens)
+    metre = lens.focal_px / max(-item.loc_m[2], 0.1)
+    high = item.height_m * metre
+    size = float(np.clip(max(high, 2.0 * asset.reach * high), 8.0, lens.height))
+    window = make_window(
+        picture,
+        shown >= FIRST_ID,
+        (shown >= FIRST_ID) & (shown != FIRST_ID + index),
+        lens,
+        start[:2] - [0.0, 0.5 * high],
+        MARGIN * size,
+    )
+    stamp = Stamp(asset, light_of(program.settings), lens, window)
+    return _Search(stamp, start, size)
+
+
+def parameters(item: SceneObject, program: Program, lens: Lens) -> Floats:
+    """The four parameters of an object."""
+    x, y, z = item.loc_m
+    depth = max(-z, 0.1)
+    pitch = program.settings.camera_pitch_deg
+    yaw = yaw_of(item.rotation_33, pitch) if item.rotation_9 is not None else 0.0
+    column = lens.width / 2 + lens.focal_px * x / depth
+    row = lens.height / 2 - lens.focal_px * y / depth
+    drop = max(-to_level(item.loc_m, pitch)[2], 0.1)
+    return np.array([column, row, np.log(item.height_m / drop), yaw])
+
+
+def placed(program: Program, found: Mapping[int, Floats], lens: Lens, find: AssetFinder) -> Program:
+    """The program with objects at parameters, in metres by what their assets measure by nature."""
+    feet = {i: lens.foot(p) for i, p in found.items()}
+    rows = [i for i in found if feet[i] is not None]
+    if not rows:
+        return program
+    pitch = program.settings.camera_pitch_deg
+    loc = torch.from_numpy(np.stack([to_camera(feet[i], pitch) for i in rows]))
+    unit = torch.tensor([float(found[i][2]) for i in rows])
+    natural = torch.tensor([find(program.objects[i]).height_m for i in rows])
+    lift = camera_height(unit, 99.0 * torch.eye(len(rows)), natural)
+    loc, heights = Stood(loc, unit, torch.ones(len(rows)), unit.exp()).on_ground(lift, natural)
     objects = list(program.objects)
-    for index, item in enumerate(objects):
-        if item.asset is not None or item.kind is not None:
-            objects[index] = _refined(item, program, picture, camera, find)
-        on_object(index)
-    return replace(program, objects=tuple(separated(objects, program, find)))
+    for place, i in enumerate(rows):
+        objects[i] = replace(
+            objects[i],
+            loc_m=tuple(float(v) for v in loc[place]),
+            height_m=float(heights[place]),
+            rotation_9=tuple(float(v) for v in np.ravel(turned(float(found[i][3]), pitch))),
+        )
+    settings = replace(program.settings, camera_height_m=lift)
+    return Program(settings, tuple(objects))
 
 
 def separated(objects: list[SceneObject], program: Program, find: AssetFinder) -> list[SceneObject]:
@@ -102,113 +229,6 @@ def separated(objects: list[SceneObject], program: Program, find: AssetFinder) -
             )
         done.append(int(i))
     return result
-
-
-def parameters(item: SceneObject, program: Program, camera: Camera) -> Floats:
-    """The four parameters of an object."""
-    x, y, z = item.loc_m
-    depth = max(-z, 0.1)
-    pitch = program.settings.camera_pitch_deg
-    yaw = yaw_of(item.rotation_33, pitch) if item.rotation_9 is not None else 0.0
-    column = camera.width / 2 + camera.focal_px * x / depth
-    row = camera.height / 2 - camera.focal_px * y / depth
-    return np.array([column, row, np.log(item.height_m), yaw])
-
-
-def placed(item: SceneObject, p: Floats, program: Program, camera: Camera) -> SceneObject:
-    """The object with parameters, its foot where the ray of the foot's pixel meets the ground."""
-    pitch = program.settings.camera_pitch_deg
-    ray = np.array(
-        [
-            (p[0] - camera.width / 2) / camera.focal_px,
-            -(p[1] - camera.height / 2) / camera.focal_px,
-            -1.0,
-        ]
-    )
-    level = level_from_camera(pitch) @ ray
-    reach = camera_height_m(program) / max(-level[2], 1e-6)
-    foot = to_camera(level * min(reach, FARTHEST_M), pitch)
-    return replace(
-        item,
-        loc_m=tuple(float(v) for v in foot),
-        height_m=float(np.exp(p[2])),
-        rotation_9=tuple(float(v) for v in np.ravel(turned(float(p[3]), pitch))),
-    )
-
-
-def correlation(first_N3: Floats, second_N3: Floats) -> float:
-    """Mean over the colours of the correlation of two pictures, -1 to 1; 0 where one is flat."""
-    a, b = (x - x.mean(axis=0) for x in (first_N3, second_N3))
-    spread = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-    return float(np.mean((a * b).sum(axis=0) / np.maximum(spread, 1e-9)))
-
-
-def _refined(
-    item: SceneObject,
-    program: Program,
-    picture: NDArray[np.uint8],
-    camera: Camera,
-    find: AssetFinder,
-) -> SceneObject:
-    start = parameters(item, program, camera)
-    window, goal = _window(item, start, picture, camera)
-    case = _Case(program, item, camera, window, goal, find)
-    begun = case.score(start)
-    # Where it stands is settled first, or no yaw fits.
-    moved, _ = _climbed(case, start, FIRST_STEPS * [2, 2, 1, 0], 2)
-    tries = [moved + [0, 0, 0, np.radians(turn)] for turn in YAW_STARTS_DEG]
-    ranked = sorted(tries, key=case.score, reverse=True)[:2]
-    ends = [_climbed(case, p, FIRST_STEPS, ROUNDS) for p in ranked]
-    best, reached = max(ends, key=lambda pair: pair[1])
-    return case.object_at(best) if reached > begun + 0.01 else item
-
-
-def _climbed(case: _Case, start: Floats, first_steps: Floats, rounds: int) -> tuple[Floats, float]:
-    """Pattern search: each parameter up and down, steps halved each round."""
-    best, reached, steps = start, case.score(start), first_steps.copy()
-    for _ in range(rounds):
-        for k in np.flatnonzero(steps):
-            for sign in (1.0, -1.0):
-                trial = best.copy()
-                trial[k] += sign * steps[k]
-                score = case.score(trial)
-                if score > reached:
-                    best, reached = trial, score
-                    break
-        steps = steps / 2
-    return best, reached
-
-
-def _window(
-    item: SceneObject, p: Floats, picture: NDArray[np.uint8], camera: Camera
-) -> tuple[Camera, Floats]:
-    """A camera that sees only the object's surroundings, and that crop of the picture."""
-    seen = camera.focal_px * item.height_m / max(-item.loc_m[2], 0.1)
-    half = float(np.clip(MARGIN * seen * 0.6, 8.0, camera.height))
-    centre = np.array([p[0], p[1] - 0.5 * seen])
-    axis = (np.arange(CROP) + 0.5) / CROP * 2.0 * half - half
-    columns = np.clip((centre[0] + axis).astype(int), 0, camera.width - 1)
-    rows = np.clip((centre[1] + axis).astype(int), 0, camera.height - 1)
-    goal = picture[np.ix_(rows, columns)].reshape(-1, 3) / 255.0
-    scale = CROP / (2.0 * half)
-    shift = np.array([centre[0] - camera.width / 2, centre[1] - camera.height / 2]) * scale
-    return _sheared(camera, camera.focal_px * scale, shift), goal
-
-
-def _sheared(camera: Camera, focal_px: float, shift_2: Floats) -> Camera:
-    """A camera of a crop; the shift of its principal point is part of a sheared pose."""
-    pose = camera.camera_to_world_34.copy()
-    shear = np.eye(3)
-    shear[0, 2], shear[1, 2] = -shift_2[0] / focal_px, shift_2[1] / focal_px
-    pose[:, :3] = pose[:, :3] @ shear
-    return Camera(pose, focal_px, CROP, CROP)
-
-
-def _draw(scene: RayScene, window: Camera) -> Floats:
-    origins, directions = pixel_rays(window, np.full((1, 2), 0.5, np.float32))
-    sun = jittered_sun(scene.light, len(directions), 0)
-    colour = np.clip(scene.shade(origins, directions, sun), 0.0, 1.0)
-    return colour.astype(np.float64) ** (1 / 2.2)
 
 
 def _within(a: SceneObject, b: SceneObject, pitch: float, find: AssetFinder) -> bool:

@@ -1,5 +1,8 @@
 """Templates of assets: each drawn at 24 yaws and embedded, so that a look can be looked up.
 
+An embedding is two unit vectors one after the other: the reader's own, which tells known assets
+apart, and wild-clip's, which nobody has tuned to a library and which carries further.
+
 Symbols: M assets, Y yaws, A length of an embedding, N queries. The yaw of a template
 is relative to the line of sight: 0 is a nose that points to the right.
 """
@@ -8,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from lerf_wild.assets.scene_assets import SceneAsset, load_individual
-from lerf_wild.inverse.program_crops import CropNetwork, cut_crops
+from lerf_wild.inverse.program_crops import EMBEDDING, CropNetwork, cut_crops
 from lerf_wild.inverse.program_matching import TemplateBank, make_bank
+from lerf_wild.language.encoders import ImageTextEncoder
+from lerf_wild.language.wild_clip import load_wild_clip
 from lerf_wild.program.statements import KINDS
 from lerf_wild.program.types import Settings
 from lerf_wild.render.adaptive import render_adaptive
@@ -29,15 +34,15 @@ YAWS = 24
 """Templates an asset, 15 degrees apart; yaws between them are interpolated. RAW has 72."""
 SIZE = 96
 ASSET_ID = 10
-LOOK_WEIGHT = 0.15
-"""Weight of the embeddings' cosine beside the correlation with the templates."""
-KIND_WEIGHT = 0.03
-"""Weight of the log probability of an asset's kind: the least that loses nothing on the validation
-scenes, as the networks are too sure of what they never saw."""
+LOOK_WEIGHT, CLIP_WEIGHT = 1.0, 1.0
+"""Weights of the cosines of both embeddings beside the correlation with the templates."""
+KIND_WEIGHT = 0.02
+"""Weight of the log probability of an asset's kind. All three were found on validation scenes of
+varied assets that training never drew."""
 LOOK_DOWN = 0.22
 """Height of the camera over the middle of the asset as a share of its distance."""
 Embed = Callable[[Tensor], Tensor]
-"""Crops (N, 3, S, S) in 0-1 -> unit vectors (N, A)."""
+"""Crops (N, 3, S, S) in 0-1 -> embeddings (N, A)."""
 
 
 @dataclass(frozen=True)
@@ -46,28 +51,26 @@ class Templates:
 
     names: tuple[str, ...]
     kind_M: Tensor
+    height_M: Tensor
+    """Natural heights, metres."""
     embedding_MYA: Tensor
     bank: TemplateBank
     """Their small pictures."""
 
     def scores(self, query_NA: Tensor) -> Tensor:
-        """Best cosine (N, M) over an asset's templates."""
-        unit = functional.normalize(query_NA.float(), dim=-1)
-        return torch.einsum("na,mya->nmy", unit, self.embedding_MYA.float()).amax(dim=-1)
+        """Weighted cosines (N, M, Y) of both halves of embeddings with those of all templates."""
+        weight_A = torch.full((query_NA.shape[-1],), LOOK_WEIGHT)
+        weight_A[EMBEDDING:] = CLIP_WEIGHT
+        weighted = weight_A * query_NA.float()
+        return torch.einsum("na,mya->nmy", weighted, self.embedding_MYA.float())
 
-    def ranked(
-        self, query_NA: Tensor, likeness_NMY: Tensor, kinds_N6: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Numbers (N, M) of the assets, the likeliest first, and their scores.
-
-        A score is the likeness to the best template, plus shares of the embeddings' cosine and of
-        the log probability ``kinds_N6`` of the asset's kind.
-        """
-        scores = likeness_NMY.amax(dim=-1) + LOOK_WEIGHT * self.scores(query_NA)
-        if kinds_N6 is not None:
-            scores = scores + KIND_WEIGHT * kinds_N6[:, self.kind_M]
-        order = scores.argsort(dim=-1, descending=True)
-        return order, scores.gather(1, order)
+    def likeness(
+        self, query_NA: Tensor, correlation_NMY: Tensor, kinds_N6: Tensor | None = None
+    ) -> Tensor:
+        """How much each object is like each asset (N, M): the correlation with the best template
+        and the weighted cosines with it, plus a share of the log probability of its kind."""
+        scores = (correlation_NMY + self.scores(query_NA)).amax(dim=-1)
+        return scores if kinds_N6 is None else scores + KIND_WEIGHT * kinds_N6[:, self.kind_M]
 
     def fewer(self, yaws: int) -> Templates:
         """The same library with fewer templates an asset."""
@@ -83,18 +86,21 @@ def make_templates(
     """Render and embed assets at equally spaced yaws."""
     angles = np.arange(yaws) * (2 * np.pi / yaws)
     shown = [template_pictures(asset, angles, seed) for asset in assets]
-    kinds = torch.tensor([KINDS.index(asset.kind) for asset in assets])
-    names = tuple(asset.name for asset in assets)
     pictures, masks = (torch.stack(part) for part in zip(*shown))
-    return templates_of(names, kinds, pictures, masks, embed)
+    return templates_of(assets, pictures, masks, embed)
 
 
 def templates_of(
-    names: tuple[str, ...], kind_M: Tensor, pictures_MY3SS: Tensor, masks_MYSS: Tensor, embed: Embed
+    assets: Sequence[SceneAsset], pictures_MY3SS: Tensor, masks_MYSS: Tensor, embed: Embed
 ) -> Templates:
-    """Templates of pictures that are there already."""
-    embedding = torch.stack([embed(crops).float().cpu() for crops in pictures_MY3SS])
-    return Templates(names, kind_M, embedding, make_bank(pictures_MY3SS, masks_MYSS))
+    """Templates of assets whose pictures are there already."""
+    return Templates(
+        tuple(asset.name for asset in assets),
+        torch.tensor([KINDS.index(asset.kind) for asset in assets]),
+        torch.tensor([asset.height_m for asset in assets]),
+        torch.stack([embed(crops).float().cpu() for crops in pictures_MY3SS]),
+        make_bank(pictures_MY3SS, masks_MYSS),
+    )
 
 
 def library_templates(network: CropNetwork, names: Sequence[str], yaws: int = YAWS) -> Templates:
@@ -103,13 +109,28 @@ def library_templates(network: CropNetwork, names: Sequence[str], yaws: int = YA
 
 
 def network_embed(network: CropNetwork) -> Embed:
-    """The crop network as an encoder of templates."""
+    """The crop network and wild-clip as an encoder of templates."""
 
     def embed(crops_N3SS: Tensor) -> Tensor:
         with torch.no_grad():
-            return torch.cat([network(part).embedding_NA for part in crops_N3SS.split(64)])
+            looks = torch.cat([network(part).embedding_NA for part in crops_N3SS.split(64)])
+        return torch.cat([looks, clip_embeddings(crops_N3SS)], dim=1)
 
     return embed
+
+
+@torch.no_grad()
+def clip_embeddings(crops_N3SS: Tensor) -> Tensor:
+    """wild-clip's unit vectors (N, A/2) of crops in 0-1."""
+    if len(crops_N3SS) == 0:
+        return torch.zeros(0, EMBEDDING)
+    parts = [_wild_clip().encode_images(part).float().cpu() for part in crops_N3SS.split(64)]
+    return torch.cat(parts)
+
+
+@lru_cache(maxsize=1)
+def _wild_clip() -> ImageTextEncoder:
+    return load_wild_clip()
 
 
 def template_crops(asset: SceneAsset, yaws_rad: NDArray[np.float64], seed: int = 0) -> Tensor:

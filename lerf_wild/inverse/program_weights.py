@@ -65,6 +65,7 @@ def save_templates(path: Path, templates: Templates) -> None:
     tensors = {
         "embedding": templates.embedding_MYA.half(),
         "kind": templates.kind_M,
+        "height_m": templates.height_M,
         "rgb": templates.bank.rgb_MY3SS,
         "mask": templates.bank.mask_MYSS,
     }
@@ -81,13 +82,14 @@ def load_templates(path: Path) -> Templates:
     try:
         names = tuple(json.loads(metadata["names"]))
         bank = TemplateBank(tensors["rgb"], tensors["mask"])
-        templates = Templates(names, tensors["kind"], tensors["embedding"].float(), bank)
+        embedding = tensors["embedding"].float()
+        templates = Templates(names, tensors["kind"], tensors["height_m"], embedding, bank)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: not the templates of a library ({error}).") from None
     shape, kinds = templates.embedding_MYA.shape, templates.kind_M
     is_whole = (
         len(shape) == 3
-        and len(names) == shape[0] == len(kinds)
+        and len(names) == shape[0] == len(kinds) == len(templates.height_M)
         and bank.rgb_MY3SS.shape == (*shape[:2], 3, SIDE, SIDE)
         and bank.mask_MYSS.shape == (*shape[:2], SIDE, SIDE)
     )

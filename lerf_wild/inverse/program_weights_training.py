@@ -25,7 +25,7 @@ from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_evaluation import measure_reader
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_samples import make_batch
-from lerf_wild.inverse.program_templates import library_templates
+from lerf_wild.inverse.program_templates import Templates, library_templates
 from lerf_wild.inverse.program_training import ReaderTrainer, ReaderTraining, endless
 from lerf_wild.inverse.program_training import train as train_reader
 from lerf_wild.inverse.program_weights import (
@@ -72,7 +72,7 @@ def train(
         learning_rate: Its peak; wild-clip's own stages get 0.3 of it.
         seed: Of initial weights and the order of pictures.
         threads: Processor cores to use.
-        initial: Weights to go on from, of the same assets.
+        initial: Weights to go on from; those of a reader of other assets without its prototypes.
         baseline: Which of RAW's choices to train with instead of ours.
     """
     torch.set_num_threads(threads)
@@ -81,7 +81,7 @@ def train(
     names = asset_names(samples)
     model = ProgramReader(BASELINES[baseline], len(names))
     if initial is not None:
-        model.load_state_dict(load_reader(initial)[0].state_dict())
+        _take_over(model, load_reader(initial)[0])
     spec = ReaderTraining(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, part=part
     )
@@ -97,7 +97,13 @@ def train(
     save_reader(output_path, train_reader(trainer, batches, minutes, report), names)
 
 
-def join(pictures: Path, objects: Path, output_dir: Path, scenes: int = 100) -> None:
+def join(
+    pictures: Path,
+    objects: Path,
+    output_dir: Path,
+    scenes: int = 100,
+    threshold: float | None = None,
+) -> None:
     """Puts the two parts of a reader together, makes the templates of the starter library and
     chooses the threshold; baselines are joined with the same detector.
 
@@ -106,10 +112,18 @@ def join(pictures: Path, objects: Path, output_dir: Path, scenes: int = 100) -> 
         objects: Weights of which all else is used.
         output_dir: Folder of the bundled files.
         scenes: Validation scenes on which the threshold with most exact counts is chosen.
+        threshold: Taken instead of choosing one.
     """
     model, names, _ = load_reader(objects)
     model.detector.load_state_dict(load_reader(pictures)[0].detector.state_dict())
     templates = library_templates(model.crops, tuple(STARTERS))
+    if threshold is None:
+        threshold = _best_threshold(model, templates, scenes)
+    save_reader(output_dir / READER, model, names, threshold)
+    save_templates(output_dir / TEMPLATES, templates)
+
+
+def _best_threshold(model: ProgramReader, templates: Templates, scenes: int) -> float:
     samples = drawn_samples(scenes, 1, VALIDATION_SEED)
     ground, console = ground_embeddings(), Console()
     counts = {}
@@ -117,9 +131,14 @@ def join(pictures: Path, objects: Path, output_dir: Path, scenes: int = 100) -> 
         found = measure_reader(model, samples, templates, ground, threshold)
         counts[threshold] = found["count_exact"]
         console.print(f"threshold {threshold}: count exact {counts[threshold]:.3f}")
-    best = max(counts, key=lambda threshold: counts[threshold])
-    save_reader(output_dir / READER, model, names, best)
-    save_templates(output_dir / TEMPLATES, templates)
+    return max(counts, key=lambda threshold: counts[threshold])
+
+
+def _take_over(model: ProgramReader, other: ProgramReader) -> None:
+    """Weights of another reader wherever they fit; numbers of assets differ from data to data."""
+    own = model.state_dict()
+    fitting = {k: v for k, v in other.state_dict().items() if own[k].shape == v.shape}
+    model.load_state_dict(fitting, strict=False)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from lerf_wild.assets.scene_assets import individual_names, starter_names
+from lerf_wild.assets.scene_assets import individual_names, starter_names, varied_names
 from lerf_wild.errors import DatasetError, InputError
 from lerf_wild.program.parser import parse
 from lerf_wild.program.printer import print_program
@@ -25,10 +25,13 @@ from lerf_wild.program.types import Program
 from lerf_wild.synth.raw_programs import program_of
 from lerf_wild.synth.raw_scenes import FIRST_ID, SceneSpec, Shot, draw_scene, shoot
 
-POOLS = ("starter", "held-out", "grown", "all")
+POOLS = ("starter", "held-out", "grown", "varied", "all")
 """Assets that scenes are made of: the starter library's but for those that are held out, the held
-out ones, individuals grown from the species' seeds, or all."""
+out ones, individuals grown from the species' seeds, those in drawn coats and proportions
+("varied"), or all but the varied."""
 INDIVIDUALS = 6
+VARIED = 120
+"""Varied individuals of each kind."""
 VERSION = 1
 """Raised whenever the same job gives other bytes."""
 MAX_SIDE = 4096
@@ -71,6 +74,8 @@ def asset_pool(pool: str) -> tuple[str, ...]:
         "held-out": starter_names(True),
         "grown": individual_names(range(INDIVIDUALS)),
     }
+    if pool == "varied":
+        return varied_names(range(VARIED))
     return names[pool] if pool in names else tuple(n for part in names.values() for n in part)
 
 

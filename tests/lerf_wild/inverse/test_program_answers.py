@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from lerf_wild.errors import ModelFileError
+from lerf_wild.inverse.program_crops import EMBEDDING
 from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_evaluation import compared, figures, matched, reparsed
 from lerf_wild.inverse.program_inference import read_pictures, upright
 from lerf_wild.inverse.program_matching import TemplateBank
 from lerf_wild.inverse.program_refine import parameters, placed, refine, separated
 from lerf_wild.inverse.program_scenes import describe, write_reconstruction
-from lerf_wild.inverse.program_templates import LOOK_WEIGHT, Templates
+from lerf_wild.inverse.program_stamp import Lens, Stamp, make_window
+from lerf_wild.inverse.program_templates import CLIP_WEIGHT, LOOK_WEIGHT, Templates
 from lerf_wild.inverse.program_use import rescaled
 from lerf_wild.inverse.program_weights import (
     load_reader,
@@ -24,7 +26,8 @@ from lerf_wild.inverse.program_weights import (
 )
 from lerf_wild.program.frames import to_level, yaw_of
 from lerf_wild.program.types import Program, SceneObject, Settings
-from lerf_wild.render.scene_program import asset_named, level_camera, render_program
+from lerf_wild.render.scene_program import asset_named, render_program
+from lerf_wild.render.sky import light_of
 
 torch.set_num_threads(1)
 
@@ -88,21 +91,24 @@ def test_matching_is_the_cheapest_of_all_pairings():
         assert sum(cost[i][j] for i, j in matched(*sides)) == pytest.approx(best)
 
 
-def test_templates_are_ranked_by_their_best_yaw_and_by_kind():
-    unit = torch.nn.functional.normalize(torch.randn(3, 4, 8), dim=-1)
+def test_an_asset_is_as_likely_as_its_best_template_and_its_kind():
+    look, clip = torch.nn.functional.normalize(torch.randn(2, 3, 4, EMBEDDING), dim=-1)
     bank = TemplateBank(torch.zeros(3, 4, 3, 24, 24), torch.zeros(3, 4, 24, 24))
-    library = Templates(("a", "b", "c"), torch.tensor([0, 0, 1]), unit, bank)
-    likeness = torch.zeros(1, 3, 4)
-    order, score = library.ranked(unit[2, 3:4], likeness)
-    assert order[0, 0] == 2 and float(score[0, 0]) == pytest.approx(LOOK_WEIGHT, abs=1e-5)
-    bird = torch.tensor([[0.0, -9.0, -9.0, -9.0, -9.0, -9.0]])
-    assert library.ranked(unit[2, 3:4], likeness, bird)[0][0, -1] == 2
-    likeness[0, 1, 2] = 2.0
-    assert library.ranked(unit[2, 3:4], likeness)[0][0, 0] == 1
-    naive = (unit[0] @ unit[2, 3]).max()
-    assert float(library.scores(unit[2, 3:4])[0, 0]) == pytest.approx(float(naive), abs=1e-5)
+    kinds, both = torch.tensor([0, 0, 1]), torch.cat([look, clip], dim=-1)
+    library = Templates(("a", "b", "c"), kinds, torch.ones(3), both, bank)
+    correlation, query = torch.zeros(1, 3, 4), both[2, 3:4]
+    scores = library.likeness(query, correlation)
+    assert scores.argmax() == 2
+    assert float(scores[0, 2]) == pytest.approx(LOOK_WEIGHT + CLIP_WEIGHT, abs=1e-5)
+    bird = torch.tensor([[0.0, -99.0, -99.0, -99.0, -99.0, -99.0]])
+    assert library.likeness(query, correlation, bird)[0].argmin() == 2
+    correlation[0, 1, 2] = 3.0
+    assert library.likeness(query, correlation).argmax() == 1
+    naive = LOOK_WEIGHT * look[0] @ look[2, 3] + CLIP_WEIGHT * clip[0] @ clip[2, 3]
+    torch.testing.assert_close(library.scores(query)[0, 0], naive)
     one = library.fewer(1)
-    assert one.embedding_MYA.shape == (3, 1, 8) and one.bank.mask_MYSS.shape[:2] == (3, 1)
+    assert one.embedding_MYA.shape == (3, 1, 2 * EMBEDDING)
+    assert one.bank.mask_MYSS.shape[:2] == (3, 1)
 
 
 def test_weights_and_templates_read_back_and_broken_ones_are_refused(reader, templates, tmp_path):
@@ -120,29 +126,47 @@ def test_weights_and_templates_read_back_and_broken_ones_are_refused(reader, tem
         load_templates(tmp_path / "r.safetensors")
 
 
+LENS = Lens(128 / math.tan(math.radians(20)), 256, 256, 80.0)
+
+
 def _one_object(yaw: float, column: float = 128.0) -> tuple[Program, np.ndarray]:
+    """A mallard on the ground below a camera at which it has its natural height."""
     program = Program(
         Settings(camera_pitch_deg=80.0, camera_height_m=1.5),
         (SceneObject(9, (0.0, -1.0, -5.0), 0.9, asset="mallard.1", kind="bird"),),
     )
-    camera = level_camera(program, 256, 256)
-    item = placed(program.objects[0], np.array([column, 170.0, -0.2, yaw]), program, camera)
-    program = replace(program, objects=(item,))
+    p = np.array([column, 170.0, math.log(asset_named(program.objects[0]).height_m / 1.58), yaw])
+    program = placed(program, {0: p}, LENS, asset_named)
     return program, render_program(program, 256, 256).picture.rgb
 
 
 def test_parameters_place_an_object_on_the_ground_and_back():
     program, _ = _one_object(0.7)
-    camera = level_camera(program, 256, 256)
-    p = parameters(program.objects[0], program, camera)
-    np.testing.assert_allclose(p, [128.0, 170.0, -0.2, 0.7], atol=1e-6)
+    p = parameters(program.objects[0], program, LENS)
+    natural = asset_named(program.objects[0]).height_m
+    np.testing.assert_allclose(p[[0, 1, 3]], [128.0, 170.0, 0.7], atol=1e-5)
+    assert math.exp(p[2]) * program.settings.camera_height_m == pytest.approx(natural, rel=0.02)
+    assert program.settings.camera_height_m == pytest.approx(1.58, rel=0.02)
     foot = to_level(program.objects[0].loc_m, 80.0)
-    assert foot[2] == pytest.approx(-1.5)
+    assert -foot[2] == pytest.approx(program.settings.camera_height_m)
+
+
+def test_a_stamp_looks_like_the_drawn_picture_and_most_so_where_it_stands():
+    program, picture = _one_object(0.7)
+    p, asset = parameters(program.objects[0], program, LENS), asset_named(program.objects[0])
+    nothing = np.zeros((256, 256), bool)
+    window = make_window(picture, render_program(program).picture.instances >= 10, nothing, LENS,
+                         p[:2] - [0.0, 12.0], 24.0)  # fmt: skip
+    stamp = Stamp(asset, light_of(program.settings), LENS, window)
+    assert stamp.score(p) > 0.9
+    for change in ([4, 0, 0, 0], [0, 4, 0, 0], [0, 0, 0.2, 0], [0, 0, 0, 1.5]):
+        assert stamp.score(p + change) < stamp.score(p) - 0.02
+    assert stamp.score(np.array([128.0, 5.0, p[2], 0.7])) == -1.0  # above the horizon
 
 
 def test_refining_turns_and_moves_an_object_to_where_it_is_seen():
     truth, picture = _one_object(0.7)
-    wrong, _ = _one_object(0.7 + math.radians(160), 140.0)
+    wrong, _ = _one_object(0.7 + math.radians(75), 134.0)
     better = refine(wrong, picture)
 
     def errors(program: Program) -> tuple[float, float]:
@@ -169,8 +193,10 @@ def test_a_known_camera_height_scales_everything():
     program, _ = _one_object(0.0)
     double = rescaled(program, 3.0)
     assert double.settings.camera_height_m == 3.0
-    np.testing.assert_allclose(double.objects[0].loc_m, 2 * np.array(program.objects[0].loc_m))
-    assert double.objects[0].height_m == pytest.approx(2 * program.objects[0].height_m)
+    factor = 3.0 / program.settings.camera_height_m
+    assert factor > 1.8
+    np.testing.assert_allclose(double.objects[0].loc_m, factor * np.array(program.objects[0].loc_m))
+    assert double.objects[0].height_m == pytest.approx(factor * program.objects[0].height_m)
 
 
 def test_descriptions_are_in_metres_and_compass_degrees():
