@@ -148,7 +148,9 @@ def wildlife_refine(
     data: Path | None = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Makes place, heading and height of items agree with the photos that really show them.
+    """Makes items agree with the photos that really show them.
+
+    First place, heading and height; then what an animal does and its shape; then colours.
 
     Args:
         load_config: The run's config.yml.
@@ -171,9 +173,11 @@ def refine_items(
         WildlifeError: for an unknown id.
     """
     from lerf_wild.methods.wildlife.observing import observe
+    from lerf_wild.wildlife.looks import look_of
     from lerf_wild.wildlife.population import with_change
     from lerf_wild.wildlife.population_files import edit_population, read_population
     from lerf_wild.wildlife.refining import refine
+    from lerf_wild.wildlife.refining_look import refine_look
 
     shown = run.model.items
     wanted = names or tuple(item.id for item in read_population(shown.path).visible)
@@ -187,19 +191,21 @@ def refine_items(
         one = standing[name]
         try:
             seen = observe(run.pipeline, one)
-            found = refine(
-                item, one.look, shown.stage, seen, around.ground, around.light, evaluations
-            )
+            scene = (shown.stage, seen, around.ground, around.light)
+            placed = refine(item, one.look, *scene, evaluations)
+            found = refine_look(placed.item, lambda one: look_of(one, shown.library()), *scene)
         except WildlifeError as error:
             on_line(str(error))
             continue
-        changes = {key: getattr(found.item, key) for key in ("position", "rotation", "height_m")}
+        keys = ("position", "rotation", "height_m", "animal", "tint")
+        changes = {key: getattr(found.item, key) for key in keys}
         edit_population(
             shown.path,
             lambda old, name=name, changes=changes: with_change(
                 old, name, f"refine {name}", **changes
             ),
         )
-        on_line(f"{name}: disagreement {found.before:.3f} -> {found.after:.3f}")
-        figures.append({"item": name, "before": found.before, "after": found.after})
+        stages = (placed.before, found.before, found.after)
+        on_line(f"{name}: disagreement {' -> '.join(f'{value:.3f}' for value in stages)}")
+        figures.append({"item": name} | dict(zip(("before", "placed", "after"), stages)))
     return figures

@@ -23,6 +23,7 @@ Words = Annotated[str, Meta(min_length=1, max_length=256)]
 Length = Annotated[float, Meta(ge=-1e6, le=1e6)]
 Height = Annotated[float, Meta(ge=1e-3, le=1e3)]
 Number = Annotated[float, Meta(ge=-1e4, le=1e4)]
+Factor = Annotated[float, Meta(ge=0.05, le=20.0)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Source = Literal["hand", "text", "program", "photo"]
 
@@ -72,6 +73,9 @@ class Item(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     height_m: Height
     phrases: Annotated[tuple[Words, ...], Meta(max_length=64)] = ()
     """What it may be called, most specific first."""
+    tint: tuple[Factor, Factor, Factor] = (1.0, 1.0, 1.0)
+    """What its colours (linear RGB) are multiplied by: an individual's own, or the exposure of the
+    photos."""
     visible: bool = True
     provenance: Provenance = Provenance()
 

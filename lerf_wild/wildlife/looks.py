@@ -6,7 +6,7 @@ withers), stands on z = 0 and points its nose along +x; times the item's height 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ def look_of(item: Item, library: Library) -> Look:
     """
     try:
         if item.animal is not None:
-            return animal_look(item.animal)
+            return tinted(animal_look(item.animal), item.tint)
         entry = library.entry(str(item.asset))
         look = _asset_look(library.folder, entry.name, entry.key, _Held(library))
     except (AssetError, InputError) as error:
@@ -70,7 +70,15 @@ def look_of(item: Item, library: Library) -> Look:
             f"Item {item.id!r}: asset {item.asset!r} is under {look.licence} now, and was under "
             f"{licence} when it was placed. Place it again to accept that."
         )
-    return look
+    return tinted(look, item.tint)
+
+
+def tinted(look: Look, tint: tuple[float, float, float]) -> Look:
+    """A look whose colours (linear light) are multiplied."""
+    if tint == (1.0, 1.0, 1.0):
+        return look
+    albedo_V3 = np.clip(look.albedo_V3 * np.float32(tint), 0, 1)
+    return replace(look, albedo_V3=albedo_V3, key=f"{look.key} tint {tint}")
 
 
 @lru_cache(maxsize=64)
@@ -83,9 +91,8 @@ def animal_look(animal: Animal) -> Look:
     import torch
 
     from lerf_wild.animals.bundled import load_quadruped
-    from lerf_wild.animals.coats import Coat, make_canvas, paint
+    from lerf_wild.animals.coats import make_canvas
     from lerf_wild.animals.size import withers_height
-    from lerf_wild.animals.species import species_named
 
     model = load_quadruped().model
     betas = betas_of(animal)
@@ -95,11 +102,10 @@ def animal_look(animal: Animal) -> Look:
         unit = 1.0 / float(withers_height(model, model.rest(betas)))
     canvas = make_canvas(1)
     points = unit * canvas.refined(posed.vertices.numpy())
-    coat = species_named(animal.coat or animal.species).coat or Coat()
     return Look(
         vertices_V3=points,
         faces_F3=canvas.faces_F3,
-        albedo_V3=to_linear(np.clip(paint(coat, canvas, animal.seed), 0, 255)),
+        albedo_V3=_painted(animal.coat or animal.species, animal.seed),
         normals_V3=vertex_normals(points, canvas.faces_F3),
         phrases=animal_phrases(animal),
         licence=ANIMAL_LICENCE,
@@ -107,6 +113,16 @@ def animal_look(animal: Animal) -> Look:
         keypoints_P3=(unit * posed.keypoints.numpy()).astype(np.float32),
         keypoint_names=model.keypoint_names,
     )
+
+
+@lru_cache(maxsize=16)
+def _painted(species: str, seed: int) -> Floats:
+    """Linear RGB of a coat on the canvas, the same however the animal stands."""
+    from lerf_wild.animals.coats import Coat, make_canvas, paint
+    from lerf_wild.animals.species import species_named
+
+    coat = species_named(species).coat or Coat()
+    return to_linear(np.clip(paint(coat, make_canvas(1), seed), 0, 255))
 
 
 def animal_phrases(animal: Animal) -> tuple[str, ...]:

@@ -153,12 +153,13 @@ class _Guess:
         stray += max(abs(float(change_5[3])) - 0.5, 0.0)
         stray += max(abs(float(change_5[4])) - MAX_LIFT_M, 0.0)
         one = stand(self.item_at(change_5), self.look, self.stage)
-        return _disagreement(one, self.observed, self.ground, self.scene_light) + stray
+        return disagreement(one, self.observed, self.ground, self.scene_light) + stray
 
 
-def _disagreement(
+def disagreement(
     one: Standing, observed: Observed, ground: Ground, scene_light: SceneLight
 ) -> float:
+    """How badly an item agrees with what was observed, 0 for fully and 1 for not at all."""
     hits = scene_of([one]).trace(observed.origins_R3, observed.directions_R3)
     hit, gap = hits.hit, np.zeros(len(hits.distance_N))
     gap[hit] = observed.distance_R[hit] - hits.distance_N[hit]

@@ -9,9 +9,10 @@ from lerf_wild.assets.library import starter_library
 from lerf_wild.errors import WildlifeError
 from lerf_wild.frames import Placed
 from lerf_wild.wildlife.ground import Ground
-from lerf_wild.wildlife.items import Item, checked, quaternion_of, upright
+from lerf_wild.wildlife.items import Animal, Item, checked, quaternion_of, upright
 from lerf_wild.wildlife.looks import look_of
 from lerf_wild.wildlife.refining import Observed, joined, near_rays, refine
+from lerf_wild.wildlife.refining_look import refine_look
 from lerf_wild.wildlife.scene_light import usual_light
 from lerf_wild.wildlife.settling import yaw_in
 from lerf_wild.wildlife.shading import item_colours
@@ -87,3 +88,39 @@ def test_too_few_rays_are_refused():
     nothing = Observed(np.zeros((3, 3)), np.eye(3), np.ones(3), np.ones((3, 3)))
     with pytest.raises(WildlifeError, match="egret_1"):
         refine(true, look_of(true, starter_library()), STAGE, nothing, LEVEL, usual_light())
+
+
+def deer(action: str, tint=(1.0, 1.0, 1.0)) -> Item:
+    turn = quaternion_of(upright(0.6))
+    animal = Animal("red deer", action)
+    return Item(
+        id="deer_1", animal=animal, position=(0, 0, 0), rotation=turn, height_m=1.0, tint=tint
+    )
+
+
+def looks(one: Item):
+    return look_of(one, starter_library())
+
+
+def test_what_an_animal_does_and_its_colours_are_those_of_the_photos():
+    true, start = deer("graze", (0.6, 0.7, 0.8)), deer("stand")
+    seen = observed(true, stand(start, looks(start), STAGE), noise_m=0.02)
+    found = refine_look(start, looks, STAGE, seen, LEVEL, usual_light())
+    assert found.after < found.before - 0.05
+    assert found.item.animal.action == "graze"
+    np.testing.assert_allclose(found.item.tint, true.tint, atol=0.08)
+    assert abs(found.item.position[2]) < 0.02
+
+
+def test_the_look_of_an_item_that_is_right_stays():
+    true = item()
+    seen = observed(true, stand(true, looks(true), STAGE), noise_m=0.01)
+    assert refine_look(true, looks, STAGE, seen, LEVEL, usual_light()).item == true
+
+
+def test_a_tint_colours_what_is_drawn_and_nothing_else():
+    plain, dark = looks(item()), looks(checked(item(), tint=(0.5, 0.5, 0.5)))
+    np.testing.assert_allclose(dark.albedo_V3, 0.5 * plain.albedo_V3, atol=1e-6)
+    assert dark.key != plain.key and dark.vertices_V3 is plain.vertices_V3
+    with pytest.raises(WildlifeError):
+        checked(item(), tint=(0.0, 1.0, 1.0))
