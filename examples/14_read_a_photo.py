@@ -16,8 +16,8 @@ DRAWN = """# scene-program 1
 set_sun_elevation(0.8)
 set_sun_rotation(140.0)
 set_camera(86.0, height=1.6, fov=40.0)
-add(pixels=3000, loc=(-0.8, -1.0, -7.0), height=1.1, appearance=[CLIP], asset="zebra")
-add(pixels=2500, loc=(2.0, -0.7, -11.0), height=3.0, appearance=[CLIP], asset="oak tree")
+add(pixels=3000, loc=(-0.8, -1, -7), height=1.1, rotation=[ROT], appearance=[CLIP], asset="zebra")
+add(pixels=900, loc=(2, -0.7, -11), height=3, rotation=[ROT], appearance=[CLIP], asset="oak tree")
 """
 
 
