@@ -18,7 +18,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
-from lerf_wild.cli.wildlife_clear import IS_THING, clearing_around
+from lerf_wild.cli.wildlife_clear import clearing_around
 from lerf_wild.errors import WildlifeError
 from lerf_wild.language.phrases import clean_phrases
 from lerf_wild.live.verdicts import plain
@@ -263,7 +263,7 @@ class WildlifePanel(ViewerControl):
         points_N3, relevancy_N = self._found(thing)
         on_stage_N3 = self._items.stage.from_nerf(points_N3)
         peak_3 = on_stage_N3[relevancy_N.argmax()]
-        clearing = clearing_around(self._items, on_stage_N3[relevancy_N >= IS_THING], peak_3, thing)
+        clearing = clearing_around(self._items, on_stage_N3, relevancy_N, peak_3, thing)
         self._edit(lambda old: with_clearing(old, clearing))
         self._widgets.say(f"{clearing.id}: Undo brings it back.")
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lerf_wild.methods.wildlife.item_field import ItemField
     from lerf_wild.wildlife.clearings import Clearing
 
-IS_THING = 0.5
-"""Relevancy from which on a surface point may be of the thing: more like it than like anything."""
 USUAL_HEIGHT_M = 2.0
 
 
@@ -88,16 +86,18 @@ def found_clearing(
     ground, stage = items.ground(), items.stage
     if thing is None:
         points_N3 = items.surroundings().points_N3
+        relevancy_N = np.ones(len(points_N3))
         seed_3 = stage.from_world(np.array([[*at, 0.0][:3]], np.float64))[0]
         seed_3[2] = ground.height(seed_3[None, :2])[0]
     else:
-        points_N3, seed_3 = _relevant_points(console, run, thing)
-    return clearing_around(items, points_N3, seed_3, thing, height_m)
+        points_N3, relevancy_N, seed_3 = _relevant_points(console, run, thing)
+    return clearing_around(items, points_N3, relevancy_N, seed_3, thing, height_m)
 
 
 def clearing_around(
     items: "ItemField",
     points_N3: np.ndarray,
+    relevancy_N: np.ndarray,
     seed_3: np.ndarray,
     thing: str | None,
     height_m: float | None = None,
@@ -109,12 +109,15 @@ def clearing_around(
     """
     from lerf_wild.wildlife.clearings import around_thing
 
-    half, yaw, own_height, foot_3 = around_thing(points_N3, seed_3, items.ground())
+    found = around_thing(points_N3, relevancy_N, seed_3, items.ground())
+    half, yaw, own_height, foot_3 = found
     return _clearing(items, thing or "place", foot_3, half, yaw, height_m or own_height, thing)
 
 
-def _relevant_points(console: Console, run: "Run", thing: str) -> tuple[np.ndarray, np.ndarray]:
-    """Surface points on the stage that may be of a thing, and its most relevant one."""
+def _relevant_points(
+    console: Console, run: "Run", thing: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Surface points on the stage, how much each is like a thing, and its most relevant place."""
     import msgspec
 
     from lerf_wild.cli.answers import answers
@@ -131,9 +134,12 @@ def _relevant_points(console: Console, run: "Run", thing: str) -> tuple[np.ndarr
             f"Nothing in the scene looks like {thing[:60]!r} (score {found.score:.2f}).\n"
             "Name another thing, or say where with --at X Y."
         )
-    is_thing_N = scene.points.relevancy_NP[:, 0] >= IS_THING
-    points_N3 = items.stage.from_nerf(scene.points.positions_N3[is_thing_N])
-    return points_N3, items.stage.from_world(np.array([found.position]))[0]
+    points_N3 = items.stage.from_nerf(scene.points.positions_N3)
+    return (
+        points_N3,
+        scene.points.relevancy_NP[:, 0],
+        items.stage.from_world(np.array([found.position]))[0],
+    )
 
 
 def _by_hand(run: "Run", at: tuple[float, ...], radius_m: float, height_m: float) -> "Clearing":

@@ -35,6 +35,9 @@ SPARE_M = 0.12
 """Width that a clearing has around what it takes out, and above it."""
 APART_M = 0.3
 """Surface points closer than this belong to one thing."""
+SURELY, PERHAPS, GROWN_M = 0.5, 0.15, 0.6
+"""Relevancy from which on a point is of the thing, and of one this close to such points: a head or
+tail alone is less like an animal than its body is (as in Canny's hysteresis)."""
 MAX_HALF_M = 4.0
 MIN_POINTS = 8
 
@@ -160,12 +163,16 @@ def _free_side(column: Column, ground: Ground) -> int:
 
 
 def around_thing(
-    thing_N3: Float[np.ndarray, "N 3"], seed_3: NDArray, ground: Ground
+    points_N3: Float[np.ndarray, "N 3"],
+    relevancy_N: Float[np.ndarray, "N"],
+    seed_3: NDArray,
+    ground: Ground,
 ) -> tuple[tuple[float, float], float, float, NDArray]:
     """The ellipse around surface points of a thing that hang together with one of them.
 
     Args:
-        thing_N3: points on the stage that may be of the thing.
+        points_N3: surface points on the stage.
+        relevancy_N: how much each is like the thing.
         seed_3: the place whose nearest point is of it for certain.
 
     Returns:
@@ -174,9 +181,9 @@ def around_thing(
     Raises:
         WildlifeError: when too few points stand there, or too much hangs together.
     """
-    points = np.asarray(thing_N3, np.float64)
-    points = points[points[:, 2] - ground.height(points[:, :2]) > OBSTACLE_M]
-    own = points[_hanging_together(points, seed_3)]
+    points = np.asarray(points_N3, np.float64)
+    stands_N = points[:, 2] - ground.height(points[:, :2]) > OBSTACLE_M
+    own = _of_thing(points[stands_N], np.asarray(relevancy_N)[stands_N], seed_3)
     if len(own) < MIN_POINTS:
         raise WildlifeError("Nothing stands there; give --at and --radius-m.")
     middle_2 = 0.5 * (own[:, :2].min(axis=0) + own[:, :2].max(axis=0))
@@ -194,6 +201,18 @@ def around_thing(
     yaw_rad = math.atan2(axes_22[0, 1], axes_22[0, 0])
     foot_3 = np.array([*middle_2, ground.height(middle_2[None])[0]])
     return (float(half_2[0]), float(half_2[1])), yaw_rad, height_m, foot_3
+
+
+def _of_thing(points_N3: NDArray, relevancy_N: NDArray, seed_3: NDArray) -> NDArray:
+    """The points of the thing: what surely is, and what perhaps is and hangs together with it."""
+    surely_M3 = points_N3[relevancy_N >= SURELY]
+    surely_M3 = surely_M3[_hanging_together(surely_M3, seed_3)]
+    if len(surely_M3) == 0:
+        return surely_M3
+    perhaps_N3 = points_N3[relevancy_N >= PERHAPS]
+    near_N = cKDTree(surely_M3).query(perhaps_N3)[0] < GROWN_M
+    grown_N3 = perhaps_N3[near_N]
+    return grown_N3[_hanging_together(grown_N3, seed_3)]
 
 
 def _hanging_together(points_N3: NDArray, seed_3: NDArray) -> NDArray[np.int64]:

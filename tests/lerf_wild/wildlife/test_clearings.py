@@ -113,9 +113,26 @@ def thing(at=(1.0, 0.5), size=(0.8, 0.2, 0.6), seed=0):
     return points
 
 
+def liked(*things):
+    points = np.concatenate(things)
+    return points, np.full(len(points), 0.8)
+
+
+def test_a_thing_is_taken_with_its_head_and_without_what_is_unlike_it():
+    body, head = thing(), thing((2.0, 0.5), (0.15, 0.1, 0.8), seed=2)
+    stone = thing((1.0, 1.1), (0.5, 0.2, 0.4), seed=3)
+    points = np.concatenate([body, head, stone])
+    relevancy = np.repeat([0.9, 0.3, 0.02], [len(body), len(head), len(stone)])
+    half, yaw, height, foot = around_thing(points, relevancy, body[3], hilly())
+    turn = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
+    column = Column(foot, turn, np.array(half), height)
+    assert is_cleared(np.concatenate([body, head]), [column], hilly()).all()
+    assert is_cleared(stone, [column], hilly()).mean() < 0.5
+
+
 def test_a_thing_is_found_whole_and_alone():
     one, other = thing(), thing((-2.0, -2.0), seed=1)
-    half, yaw, height, foot = around_thing(np.concatenate([other, one]), one[7], hilly())
+    half, yaw, height, foot = around_thing(*liked(other, one), one[7], hilly())
     turn = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
     column = Column(foot, turn, np.array(half), height)
     assert is_cleared(one, [column], hilly()).all()
@@ -126,14 +143,14 @@ def test_a_thing_is_found_whole_and_alone():
 
 def test_nothing_and_too_much_are_refused():
     with pytest.raises(WildlifeError, match="Nothing stands there"):
-        around_thing(np.zeros((0, 3)), np.zeros(3), hilly())
+        around_thing(np.zeros((0, 3)), np.zeros(0), np.zeros(3), hilly())
     flat = thing()
     flat[:, 2] = hilly().height(flat[:, :2])
     with pytest.raises(WildlifeError, match="Nothing stands there"):
-        around_thing(flat, flat[0], hilly())
+        around_thing(*liked(flat), flat[0], hilly())
     hedge = np.concatenate([thing((x, 0.0)) for x in np.arange(-20, 20, 1.2)])
     with pytest.raises(WildlifeError, match="m wide"):
-        around_thing(hedge, hedge[0], hilly())
+        around_thing(*liked(hedge), hedge[0], hilly())
 
 
 def test_clearings_are_kept_undone_and_taken_back(tmp_path):
