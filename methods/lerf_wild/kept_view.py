@@ -39,7 +39,12 @@ from lerf_wild.methods.lerf_wild.scale_search import (
     relevancy_at_indices,
     rendered_hidden,
 )
-from lerf_wild.methods.lerf_wild.view_query import LANGUAGE_CHUNK, REFINED_PIXELS, view_subset
+from lerf_wild.methods.lerf_wild.view_query import (
+    CLIMBS,
+    LANGUAGE_CHUNK,
+    REFINED_PIXELS,
+    view_subset,
+)
 
 if TYPE_CHECKING:
     from lerf_wild.methods.lerf_wild.model import LerfWildModel
@@ -92,10 +97,12 @@ class KeptView:
         self._head_DQ, self._mixer_QW = folded_head(model.language.clip_head)
         height, width = layers["rgb"].shape[:2]
         self.shape = (height, width)
-        subset = view_subset(height, width, model.config.probe_rays).to(self.sizes_S.device)
-        self._probe_samples = self.samples.take(subset)
         self._packed = pack(self.samples)
         self._is_visible_R = self._packed.weight_R >= MIN_VISIBLE_WEIGHT
+        subset = view_subset(height, width, model.config.probe_rays).to(self.sizes_S.device)
+        # A ray that shows nothing has no vector, and would score more than what is unlike a phrase.
+        shown = subset[self._is_visible_R[subset]]
+        self._probe_samples = self.samples.take(shown if len(shown) else subset)
         self._position_part: Tensor | None = None
         self._kept: OrderedDict[float, UnitFeatures] = OrderedDict()
         self._hardest: dict[float, Tensor] = {}
@@ -195,12 +202,15 @@ class KeptView:
         probe_SRP = _margins(self._probe_SRQ, folded)
         sizes_P = self.sizes_S[probe_SRP.amax(dim=1).argmax(dim=0)]
         found_RP = self._relevancy(folded, sizes_P)
-        better_P = self._best_sizes_at(_best_pixels(found_RP), folded)
-        changed = (better_P != sizes_P).nonzero().flatten()
-        if len(changed) > 0:
+        for _ in range(CLIMBS):
+            better_P = self._best_sizes_at(_best_pixels(found_RP), folded)
+            changed = (better_P != sizes_P).nonzero().flatten()
+            if len(changed) == 0:
+                break
             found_RP[:, changed] = self._relevancy(folded.pick(changed), better_P[changed])
-        self._make_exact(found_RP, folded, better_P)
-        return found_RP, better_P
+            sizes_P = better_P
+        self._make_exact(found_RP, folded, sizes_P)
+        return found_RP, sizes_P
 
     def _best_sizes_at(self, pixels_B: Int[Tensor, "b"], folded: FoldedQuery) -> Tensor:
         """Sizes at which phrases peak among some pixels, uncompressed."""
