@@ -87,6 +87,22 @@ def test_peaks_are_those_of_exact_lerf(model, camera):
     assert (found_RP - exact_RP).abs().mean() < 0.01
 
 
+def test_rays_that_show_nothing_have_no_say_in_the_size(model, camera):
+    layers, samples = shade_view(model, rays_of(camera))
+    is_blank_R1 = (torch.arange(len(samples)) % 3 > 0)[:, None]
+    part = replace(samples, weights_RK=samples.weights_RK * ~is_blank_R1)
+    view, query = KeptView(model, "view", layers, part, 1 << 28), random_query(60, seed=2)
+    folded = fold_query(query, model.language.clip_head)
+    with torch.no_grad():
+        table_RSP = relevancy_over_sizes(
+            model.language, part, folded, model.query_sizes(), model.basis_range
+        )
+    exact_P, found_P = table_RSP.amax(dim=(0, 1)), view.answer(query)[0].amax(dim=(0, 1))
+    assert (exact_P < 0.5).sum() > 5
+    assert (view._probe_SRQ.norm(dim=-1) > 0.9).all()
+    assert ((exact_P - found_P).abs() < 1e-3).float().mean() >= 0.95
+
+
 def test_the_subspace_leaves_out_less_than_it_says(model, camera):
     view = kept(model, camera)
     for size in view.sizes_S.tolist():
