@@ -38,8 +38,9 @@ ASKED_POINTS = 8
 
 VOXEL_CHUNK = 4096
 
-MIN_VIEWS = 2
-"""Views whose rays must end in a voxel."""
+MIN_VIEWS, MIN_CROWD = 2, 4
+"""Views whose rays must end in a voxel, where voxels have so many points on average: with fewer
+points a place that one view alone shows is nothing unusual."""
 
 PROBES = 12_000
 """Voxels, over all views, among which sizes of phrases are looked for."""
@@ -87,7 +88,7 @@ def bake(
     """Asks the field at the points and packs its answers; `on_share` is told how much is done."""
     contracted_N3 = model._contracted(torch.from_numpy(cloud.positions_N3).float().to(model.device))
     order_N, counts_V = voxels(contracted_N3.double().cpu().numpy(), spec.max_voxels)
-    if cloud.shown_by_N is not None and len(counts_V) < len(order_N):
+    if cloud.shown_by_N is not None and len(order_N) >= MIN_CROWD * len(counts_V):
         order_N, counts_V = _confirmed(order_N, counts_V, cloud.shown_by_N)
     points_N3 = torch.from_numpy(cloud.positions_N3[order_N]).float()
     sizes_S = log_spaced_sizes(model.size_range, spec.sizes)
