@@ -14,7 +14,7 @@ from lerf_wild.errors import InputError, WildlifeError
 if TYPE_CHECKING:
     from lerf_wild.cli.runs import Run
     from lerf_wild.methods.wildlife.item_field import ItemField
-    from lerf_wild.wildlife.clearings import Clearing
+    from lerf_wild.wildlife.items import Clearing
 
 USUAL_HEIGHT_M = 2.0
 
@@ -158,13 +158,12 @@ def _clearing(
     height_m: float,
     thing: str | None,
 ) -> "Clearing":
-    from lerf_wild.wildlife.clearings import Clearing
-    from lerf_wild.wildlife.items import Provenance
+    from lerf_wild.wildlife.items import Clearing, Provenance, checked_clearing
     from lerf_wild.wildlife.population import free_id
     from lerf_wild.wildlife.population_files import read_population
 
     x, y, z = (round(float(value), 4) for value in items.stage.to_world(foot_3[None])[0])
-    return Clearing(
+    clearing = Clearing(
         id=free_id(read_population(items.path), f"cleared {words}"),
         position=(x, y, z),
         half_lengths_m=(round(half[0], 4), round(half[1], 4)),
@@ -172,6 +171,7 @@ def _clearing(
         height_m=round(height_m, 4),
         provenance=Provenance("hand") if thing is None else Provenance("text", thing),
     )
+    return checked_clearing(clearing)
 
 
 def _check_asked(

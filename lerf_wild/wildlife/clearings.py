@@ -19,14 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from msgspec import Struct
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from lerf_wild.errors import WildlifeError
 from lerf_wild.wildlife.ground import OBSTACLE_M, Ground
-from lerf_wild.wildlife.items import Height, Length, Name, Number, Provenance
+from lerf_wild.wildlife.items import Clearing
 from lerf_wild.wildlife.stage import Stage
 
 LAYER_M = 0.1
@@ -40,25 +39,6 @@ SURELY, PERHAPS, GROWN_M = 0.5, 0.15, 0.6
 tail alone is less like an animal than its body is (as in Canny's hysteresis)."""
 MAX_HALF_M = 4.0
 MIN_POINTS = 8
-
-
-class Clearing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """An upright elliptic column in which nothing stands."""
-
-    id: Name
-    position: tuple[Length, Length, Length]
-    """Middle of its foot, in the capture's coordinates."""
-    half_lengths_m: tuple[Height, Height]
-    """Semi-axes of the ellipse."""
-    yaw_rad: Number = 0.0
-    """Direction of the first one on the stage, counter-clockwise from x."""
-    height_m: Height
-    provenance: Provenance = Provenance()
-
-    def __post_init__(self) -> None:
-        numbers = (*self.position, *self.half_lengths_m, self.yaw_rad, self.height_m)
-        if not all(math.isfinite(value) for value in numbers):
-            raise ValueError("a number is not finite")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""One placed item: what it is, where it stands, how tall it is and where it came from.
+"""One placed item: what it is, where it stands, how tall it is and where it came from; and a clearing,
+a place that is emptied of what the photos show there.
 
 Symbols: K shape coefficients, J joints. Positions are in the capture's own coordinates (those of
 transforms.json); rotations are unit quaternions wxyz that take the asset's frame (nose along +x,
@@ -102,6 +103,25 @@ class Item(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
         return Rotation.from_quat([x, y, z, w]).as_matrix()
 
 
+class Clearing(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """An upright elliptic column in which nothing stands."""
+
+    id: Name
+    position: tuple[Length, Length, Length]
+    """Middle of its foot, in the capture's coordinates."""
+    half_lengths_m: tuple[Height, Height]
+    """Semi-axes of the ellipse."""
+    yaw_rad: Number = 0.0
+    """Direction of the first one on the stage, counter-clockwise from x."""
+    height_m: Height
+    provenance: Provenance = Provenance()
+
+    def __post_init__(self) -> None:
+        numbers = (*self.position, *self.half_lengths_m, self.yaw_rad, self.height_m)
+        if not all(math.isfinite(value) for value in numbers):
+            raise ValueError("a number is not finite")
+
+
 def quaternion_of(turn_33: NDArray[np.floating]) -> tuple[float, float, float, float]:
     """The unit quaternion wxyz of a rotation matrix, rounded to six digits."""
     xyzw = Rotation.from_matrix(np.asarray(turn_33, np.float64)).as_quat()
@@ -129,6 +149,18 @@ def level_to(up_3: NDArray[np.floating]) -> NDArray[np.float64]:
     if sine < 1e-9:
         return np.diag([1.0, 1.0, 1.0]) if cosine > 0 else np.diag([1.0, -1.0, -1.0])
     return Rotation.from_rotvec(axis / sine * np.arctan2(sine, cosine)).as_matrix()
+
+
+def checked_clearing(clearing: Clearing) -> Clearing:
+    """The clearing, its values checked as those of a file are.
+
+    Raises:
+        WildlifeError: for a value that a file may not hold.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(clearing), Clearing)
+    except msgspec.ValidationError as error:
+        raise WildlifeError(f"{clearing.id!r} can't be cleared so: {error}.") from None
 
 
 def checked(item: Item, **changes: Any) -> Item:

@@ -15,8 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lerf_wild.errors import WildlifeError
-from lerf_wild.wildlife.clearings import Clearing
-from lerf_wild.wildlife.items import Item, Words, checked
+from lerf_wild.wildlife.items import Clearing, Item, Words, checked
 
 MAX_ITEMS, MAX_CLEARINGS = 2000, 64
 MAX_STEPS = 200
@@ -70,7 +69,7 @@ class Population(Struct, frozen=True):
 def free_id(population: Population, words: str) -> str:
     """An id that is not taken, made of a few words."""
     stem = re.sub(r"[^a-z0-9]+", "_", words.casefold()).strip("_")[:48] or "item"
-    taken = {one.id for one in (*population.items, *population.clearings)}
+    taken = _ids(population)
     taken |= {str(entry.get("id")) for entry in population.unread if isinstance(entry, dict)}
     number = 1
     while f"{stem}_{number}" in taken:
@@ -84,8 +83,7 @@ def with_item(population: Population, item: Item, label: str | None = None) -> P
     Raises:
         WildlifeError: when its id is taken or there are too many.
     """
-    if item.id in _ids(population):
-        raise WildlifeError(f"There is an item {item.id!r} already; choose another id.")
+    _check_is_free(population, item.id)
     if len(population.items) >= MAX_ITEMS:
         raise WildlifeError(f"There are {MAX_ITEMS} items already, the most a place may hold.")
     return _stepped(population, label or f"place {item.id}", {item.id: item})
@@ -119,8 +117,7 @@ def with_clearing(population: Population, clearing: Clearing) -> Population:
     Raises:
         WildlifeError: when its id is taken or there are too many.
     """
-    if clearing.id in _ids(population):
-        raise WildlifeError(f"There is an item {clearing.id!r} already; choose another id.")
+    _check_is_free(population, clearing.id)
     if len(population.clearings) >= MAX_CLEARINGS:
         raise WildlifeError(f"{MAX_CLEARINGS} places are cleared already, the most there may be.")
     return _stepped(population, f"clear {clearing.id}", {}, {clearing.id: clearing})
@@ -170,6 +167,11 @@ def redone(population: Population) -> Population:
     }
     undo = (*population.undo, step)
     return msgspec.structs.replace(population, undo=undo, redo=tuple(rest), **changed)
+
+
+def _check_is_free(population: Population, name: str) -> None:
+    if name in _ids(population):
+        raise WildlifeError(f"There is an item {name!r} already; choose another id.")
 
 
 def _ids(population: Population) -> set[str]:

@@ -16,8 +16,7 @@ import msgspec
 from lerf_wild.errors import WildlifeError
 from lerf_wild.storage import atomic
 from lerf_wild.storage.json_files import read_json
-from lerf_wild.wildlife.clearings import Clearing
-from lerf_wild.wildlife.items import item_of
+from lerf_wild.wildlife.items import Clearing, item_of
 from lerf_wild.wildlife.population import (
     MAX_CLEARINGS,
     MAX_ITEMS,

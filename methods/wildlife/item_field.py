@@ -21,9 +21,10 @@ from torch import Tensor
 from lerf_wild.assets.library import Library
 from lerf_wild.errors import LerfWildError
 from lerf_wild.language.encoders import ImageTextEncoder
-from lerf_wild.wildlife.clearings import ClearedGround, Clearing, column_of, is_cleared
+from lerf_wild.wildlife.clearings import ClearedGround, column_of, is_cleared
 from lerf_wild.wildlife.compositing import Mixed, mean_depth, median_depth, mixed
 from lerf_wild.wildlife.ground import Ground, find_ground
+from lerf_wild.wildlife.items import Clearing
 from lerf_wild.wildlife.likeness import Likeness, likeness_of
 from lerf_wild.wildlife.looks import look_of
 from lerf_wild.wildlife.placing import odd_place

@@ -13,13 +13,13 @@ from lerf_wild.errors import WildlifeError
 from lerf_wild.wildlife.clearings import (
     LAYER_M,
     ClearedGround,
-    Clearing,
     Column,
     around_thing,
     is_cleared,
     mirrored,
 )
 from lerf_wild.wildlife.ground import Ground
+from lerf_wild.wildlife.items import Clearing
 from lerf_wild.wildlife.population import (
     Population,
     free_id,

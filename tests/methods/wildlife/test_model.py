@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lerf_wild.wildlife.clearings import Clearing
-from lerf_wild.wildlife.items import Item, Provenance
+from lerf_wild.wildlife.items import Clearing, Item, Provenance
 from lerf_wild.wildlife.population import Population, with_change, with_clearing, with_item
 from lerf_wild.wildlife.population_files import edit_population, write_population
 from lerf_wild.wildlife.scene_light import usual_light
