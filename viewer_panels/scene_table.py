@@ -1,13 +1,13 @@
 """What the whole scene says of phrases, beside what the view in front of the camera says.
 
 A table of the scene's surfaces is made once in the background, with the model's lock held for a
-view at a time, and again when training has moved on.
+view at a time, and again when training has moved on or a place was cleared.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -70,7 +70,7 @@ class SceneTable:
         self._run = run
         self._turns = turn_taking
         self._answerer: Answerer | None = None
-        self._version = -1
+        self._version: Hashable = None
         self._made_at = -REST_S
 
     @property
@@ -79,14 +79,14 @@ class SceneTable:
         return self._answerer is not None
 
     def is_due(self) -> bool:
-        """Whether the weights have changed since the table was made, and some time has passed."""
-        is_old = self._version != weights_version(self._run.model)
+        """Whether the field has changed since the table was made, and some time has passed."""
+        is_old = self._version != _surfaces_version(self._run.model)
         return is_old and time.monotonic() - self._made_at > REST_S
 
     def make(self) -> None:
         """Samples the scene and bakes it; raises ExportError when there is no surface yet."""
         self._made_at = time.monotonic()
-        version = weights_version(self._run.model)
+        version = _surfaces_version(self._run.model)
         with self._turns.turns() as let_others_in:
             cloud = self._cloud(let_others_in)
             baked = bake(
@@ -132,3 +132,8 @@ class SceneTable:
         nearest = int(np.abs(np.log(baked.sizes_S / max(size, 1e-9))).argmin())
         codes_VK = baked.codes_SKV[nearest].T.astype(np.float32) * baked.steps_K
         return codes_VK @ baked.basis_DK.T
+
+
+def _surfaces_version(model: Any) -> Hashable:
+    """Changes whenever the field does, or a place in it is cleared."""
+    return weights_version(model), model.clearings_version

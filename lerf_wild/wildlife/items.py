@@ -1,5 +1,5 @@
-"""One placed item: what it is, where it stands, how tall it is and where it came from; and a clearing,
-a place that is emptied of what the photos show there.
+"""One placed item: what it is, where it stands, how tall it is and where it came from; and a
+clearing, a place that is emptied of what the photos show there.
 
 Symbols: K shape coefficients, J joints. Positions are in the capture's own coordinates (those of
 transforms.json); rotations are unit quaternions wxyz that take the asset's frame (nose along +x,

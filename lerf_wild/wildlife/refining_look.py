@@ -11,6 +11,7 @@ the factor between the item's linear colours and the photos' follows from their 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -65,7 +66,7 @@ def refine_look(
     before = cost(item)
     best, lowest = item, before
     if item.animal is not None:
-        standing = lambda changed: _on_its_feet(changed, item, look_of, stage, ground)  # noqa: E731
+        standing = partial(_on_its_feet, was=item, look_of=look_of, stage=stage, ground=ground)
         best, lowest = _best(best, lowest, _doings(item), standing, cost)
         for step in SHAPE_STEPS:
             for index in range(SHAPES):

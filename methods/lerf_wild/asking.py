@@ -97,6 +97,11 @@ class AskedModel(nn.Module):
         return ((CubeContraction()(positions) + 2.0) / 4.0).clamp(0, 1)
 
     @property
+    def clearings_version(self) -> int:
+        """Changes whenever what the field shows is taken out somewhere, or comes back."""
+        return 0
+
+    @property
     def items_version(self) -> int:
         """Changes whenever what is placed in the scene does; nothing is, unless a model says so."""
         return 0

@@ -117,6 +117,11 @@ class WildlifeModel(LerfWildModel):
         return self._items[0] if self._items else None
 
     @property
+    def clearings_version(self) -> int:
+        """Changes whenever a place is cleared, or what stood there comes back."""
+        return 0 if self.items is None else hash(self.items.shown().population.clearings)
+
+    @property
     def items_version(self) -> int:
         """Changes whenever an item does."""
         return 0 if self.items is None else self.items.version
@@ -133,7 +138,7 @@ class WildlifeModel(LerfWildModel):
         """As lerf-wild; a viewer's still rays are marched once, however often items change."""
         if self.training or not (self.keeps_rays or self._live is not None):
             return super()._marched(rays)
-        version = (weights_version(self), id(self._cleared_ground()))
+        version = (weights_version(self), self.clearings_version)
         key = self._kept_rays.key(rays, version)
         kept = self._kept_rays.get(key)
         if kept is None:
