@@ -39,6 +39,21 @@ MAX_CELLS = 400
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """Heights on a regular map; row i, column j is the middle of a cell."""
+
+    low_2: Float[np.ndarray, "2"]
+    """Corner of the map's first cell."""
+    cell_m: float
+    height_XY: Float[np.ndarray, "X Y"]
+
+    def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
+        """Heights, interpolated; beyond the map those of the nearest cell."""
+        cells_2N = ((np.asarray(xy_N2, np.float64) - self.low_2) / self.cell_m - 0.5).T
+        return ndimage.map_coordinates(self.height_XY, cells_2N, order=1, mode="nearest")
+
+
+@dataclass(frozen=True)
 class Ground:
     """Heights on a regular map; row i, column j is the middle of a cell."""
 
@@ -55,7 +70,7 @@ class Ground:
 
     def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
         """Height of the ground, interpolated; beyond the map that of its nearest cell."""
-        return ndimage.map_coordinates(self.height_GG, self._cells(xy_N2), order=1, mode="nearest")
+        return Sheet(self.low_2, self.cell_m, self.height_GG).height(xy_N2)
 
     def is_known(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
         """Whether the ground at positions was seen."""
@@ -92,9 +107,6 @@ class Ground:
             low, high = np.where(below, low, middle), np.where(below, middle, high)
         return origins + high[:, None] * directions
 
-    def _cells(self, xy_N2: NDArray) -> Float[np.ndarray, "2 N"]:
-        return ((np.asarray(xy_N2, np.float64) - self.low_2) / self.cell_m - 0.5).T
-
 
 def find_ground(points_N3: NDArray, cell_m: float = CELL_M) -> Ground:
     """The ground under the surface points of a place.
@@ -123,6 +135,26 @@ def find_ground(points_N3: NDArray, cell_m: float = CELL_M) -> Ground:
         shift = _mean_around(rise[is_ground], flat[is_ground], shape, cell_m)
         rough = replace(rough, height_GG=rough.height_GG + shift)
     return _finished(rough, points)
+
+
+def laid_on(ground: Ground, sheet: Sheet, points_N3: NDArray) -> Ground:
+    """A ground with the heights of a sheet that knows better; what stands on it is found anew.
+
+    Args:
+        ground: What `find_ground` found.
+        sheet: Heights over all of it that is known.
+        points_N3: The same surface points.
+    """
+    size = ground.height_GG.shape
+    middles = ground.low_2 + ground.cell_m * (np.indices(size).reshape(2, -1).T + 0.5)
+    cells = np.floor((middles - sheet.low_2) / sheet.cell_m)
+    inside = ((cells >= 0) & (cells < sheet.height_XY.shape)).all(axis=1).reshape(size)
+    height = np.where(inside, sheet.height(middles).reshape(size), ground.height_GG)
+    laid = replace(ground, height_GG=height)
+    rise = points_N3[:, 2] - laid.height(points_N3[:, :2])
+    fine = (2 * size[0], 2 * size[1])
+    is_taken = _taken(points_N3, rise, ground.low_2, 0.5 * ground.cell_m, fine)
+    return replace(laid, is_taken_KK=is_taken, obstacles_N3=points_N3[rise > OBSTACLE_M])
 
 
 def _finished(rough: Ground, points_N3: NDArray) -> Ground:

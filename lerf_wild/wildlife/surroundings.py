@@ -11,17 +11,17 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lerf_wild.errors import WildlifeError
 from lerf_wild.storage.cache import FeatureCache, content_key, default_cache_root
-from lerf_wild.wildlife.ground import Ground, find_ground
+from lerf_wild.wildlife.ground import Ground, Sheet, find_ground, laid_on
 from lerf_wild.wildlife.scene_light import SceneLight, estimate_light, usual_light
 
 POINTS = 60_000
-VERSION = 1
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,22 @@ class Surroundings:
     points_N3: Float[np.ndarray, "N 3"]
     colours_N3: NDArray[np.uint8]
     """sRGB."""
+    sheet: Sheet | None = None
+    """Where the ground is by the photos, if they say more of it than the points."""
 
     @cached_property
     def ground(self) -> Ground:
         """The ground under the points; raises WildlifeError where there is none."""
-        return find_ground(self.points_N3)
+        return self.ground_under(np.ones(len(self.points_N3), bool))
+
+    def ground_under(self, is_left_N: Bool[np.ndarray, "N"]) -> Ground:
+        """The ground as if there were only some of the points.
+
+        Raises WildlifeError when they are too few.
+        """
+        left_N3 = self.points_N3[is_left_N]
+        found = find_ground(left_N3)
+        return found if self.sheet is None else laid_on(found, self.sheet, left_N3)
 
     @cached_property
     def light(self) -> SceneLight:
@@ -66,15 +77,24 @@ def kept_surroundings(
     """Surroundings from the cache folder, else made and kept; `described` tells places apart."""
     kept = FeatureCache(default_cache_root())
     key = content_key({"surroundings": VERSION, "points": POINTS, **described})
-    like = {"points": ((None, 3), torch.float32), "colours": ((None, 3), torch.uint8)}
+    like = {
+        "points": ((None, 3), torch.float32),
+        "colours": ((None, 3), torch.uint8),
+        "sheet": ((None, None), torch.float64),
+        "sheet_low_and_cell": ((3,), torch.float64),
+    }
     found = kept.get(key, like)
     if found is not None:
-        points, colours = (found[name].numpy().copy() for name in like)
-        return Surroundings(points.astype(np.float64), colours)
+        points, colours, heights, (*low_2, cell_m) = (found[name].numpy().copy() for name in like)
+        sheet = Sheet(np.array(low_2), float(cell_m), heights) if heights.size else None
+        return Surroundings(points.astype(np.float64), colours, sheet)
     made = make()
+    sheet = made.sheet or Sheet(np.zeros(2), 1.0, np.zeros((0, 0)))
     tensors: dict[str, Tensor] = {
         "points": torch.from_numpy(made.points_N3.astype(np.float32)),
         "colours": torch.from_numpy(np.ascontiguousarray(made.colours_N3)),
+        "sheet": torch.from_numpy(np.ascontiguousarray(sheet.height_XY)),
+        "sheet_low_and_cell": torch.tensor([*sheet.low_2, sheet.cell_m], dtype=torch.float64),
     }
     kept.put(key, tensors, {"kind": "surroundings"})
     return made

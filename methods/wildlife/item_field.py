@@ -23,7 +23,7 @@ from lerf_wild.errors import LerfWildError
 from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.wildlife.clearings import ClearedGround, column_of, is_cleared
 from lerf_wild.wildlife.compositing import Mixed, mean_depth, median_depth, mixed
-from lerf_wild.wildlife.ground import Ground, find_ground
+from lerf_wild.wildlife.ground import Ground
 from lerf_wild.wildlife.items import Clearing
 from lerf_wild.wildlife.likeness import Likeness, likeness_of
 from lerf_wild.wildlife.looks import look_of
@@ -155,7 +155,7 @@ class ItemField:
                 columns = [column_of(one, self.stage) for one in clearings]
                 is_left_N = ~is_cleared(around.points_N3, columns, around.ground)
                 left = Cleared(
-                    ClearedGround(columns, around.ground), find_ground(around.points_N3[is_left_N])
+                    ClearedGround(columns, around.ground), around.ground_under(is_left_N)
                 )
                 self._kept_cleared = (clearings, left)
             return self._kept_cleared[1]

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from lerf_wild.cli.sampling import sample_surface
+from lerf_wild.errors import WildlifeError
 from lerf_wild.frames import Placed
+from lerf_wild.methods.wildlife.witnesses import ground_views
+from lerf_wild.wildlife.ground import Sheet, find_ground
+from lerf_wild.wildlife.ground_views import GroundView
+from lerf_wild.wildlife.levelling import MIN_VIEWS, agreed_sheet
 from lerf_wild.wildlife.stage import Stage
 from lerf_wild.wildlife.surroundings import POINTS, Surroundings, kept_surroundings
 
@@ -25,6 +30,8 @@ class RunPlace(Placed):
 
 def surroundings_of(pipeline: Any) -> Surroundings:
     """Points of the field's own surfaces, without any item; some seconds the first time.
+
+    The ground is where the photos agree (see `wildlife.levelling`).
 
     Raises ExportError when the run shows no surface.
     """
@@ -52,9 +59,21 @@ def _sampled(pipeline: Any, stage: Stage) -> Surroundings:
         model._items = []
     try:
         found = sample_surface(model, cameras, POINTS)
+        views = ground_views(pipeline, stage)
     finally:
         model.train(was_training)
         if items is not None:
             model._items = items
     points = stage.from_nerf(np.asarray(found.positions_N3))
-    return Surroundings(points, np.asarray(found.colours_N3))
+    return Surroundings(points, np.asarray(found.colours_N3), _levelled(points, views))
+
+
+def _levelled(points_N3: np.ndarray, views: list[GroundView]) -> Sheet | None:
+    if len(views) < MIN_VIEWS:
+        return None
+    try:
+        ground = find_ground(points_N3)
+    except WildlifeError:
+        # A place without a ground; whoever asks for one is told.
+        return None
+    return agreed_sheet(ground, views)

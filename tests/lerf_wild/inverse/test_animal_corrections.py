@@ -15,7 +15,7 @@ from lerf_wild.animals.metrics import procrustes_error
 from lerf_wild.inverse.animal_bodies import POINTS, PointBody, body_part, joint_body
 from lerf_wild.inverse.animal_corrections import CARRIED, NEAR, Evidence, look
 from lerf_wild.inverse.animal_crops import Crops
-from lerf_wild.inverse.animal_losses import EARLIER, animal_losses, answers_losses, skin_errors
+from lerf_wild.inverse.animal_losses import EARLIER, answers_losses, skin_errors
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs, NetworkSpec
 from lerf_wild.inverse.animal_samples import (
     collect,
@@ -75,8 +75,10 @@ def test_points_are_nearly_those_of_the_whole_body():
 
 def test_a_part_of_the_skin_is_where_it_is_on_the_whole_body():
     model, (betas, rotations, _) = load_quadruped().model, drawn(3)
-    some = body_part(model, 50).posed(betas, rotations)
-    assert torch.allclose(some, model.pose(betas, rotations).vertices[:, ::50], atol=1e-5)
+    joints, some = body_part(model, 50).placed(betas, rotations)
+    posed = model.pose(betas, rotations)
+    assert torch.allclose(some, posed.vertices[:, ::50], atol=1e-5)
+    assert torch.allclose(joints, posed.joints, atol=1e-5)
 
 
 def test_errors_of_the_skin_are_those_of_procrustes():
@@ -127,7 +129,7 @@ def test_all_answers_are_learnt_from_and_the_last_one_most():
     part = body_part(model, 40)
     batch = plain_batch(found, part.body, 64)
     wrong = told(batch)._replace(betas_BK=batch.betas_BK + 1.0)
-    one = animal_losses(wrong, batch, part)["shape"]
+    one = answers_losses([wrong], batch, part)["shape"]
     assert one > 1.0
     first = answers_losses([wrong, told(batch)], batch, part)["shape"]
     last = answers_losses([told(batch), wrong], batch, part)["shape"]

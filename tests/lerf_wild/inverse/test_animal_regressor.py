@@ -28,7 +28,7 @@ from lerf_wild.inverse.animal_crops import (
     to_crop,
 )
 from lerf_wild.inverse.animal_evaluation import measure, own_view, side_on_px
-from lerf_wild.inverse.animal_losses import MAP_SPREAD, animal_losses, map_loss
+from lerf_wild.inverse.animal_losses import MAP_SPREAD, answers_losses, map_loss
 from lerf_wild.inverse.animal_network import (
     AnimalNetwork,
     AnimalOutputs,
@@ -134,10 +134,10 @@ def test_truth_has_no_loss_but_presence_and_puts_joints_where_they_are():
     ):
         outputs = told(batch)
         assert torch.allclose(outputs.root_B3(), batch.joints_BJ3[:, 0], atol=2e-3)
-        parts = animal_losses(outputs, batch, part())
+        parts = answers_losses([outputs], batch, part())
         assert all(float(p) < 0.05 for name, p in parts.items() if name != "presence")
         wrong = outputs._replace(betas_BK=outputs.betas_BK + 1.0)
-        worse = animal_losses(wrong, batch, part())
+        worse = answers_losses([wrong], batch, part())
         assert worse["shape"] > 1.0
 
 
