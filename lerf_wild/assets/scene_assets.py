@@ -86,6 +86,22 @@ def kind_of(name: str) -> str | None:
     return _PACK.get(name.split("_", maxsplit=1)[0]) if name in ENTRIES else None
 
 
+def kind_named(name: str) -> str:
+    """The kind of an asset by its name alone, which costs nothing.
+
+    Raises:
+        AssetError: for a name that `load_individual` does not know.
+    """
+    if name in STARTERS:
+        return STARTERS[name].kind
+    species, _, number = name.partition(".")
+    drawn = species.removeprefix(VARIED)
+    kind = drawn if drawn in KINDS and drawn != species and number.isdigit() else kind_of(species)
+    if kind is None:
+        raise AssetError(f"There is no species {species!r} in the six kinds of scene assets.")
+    return kind
+
+
 def scene_asset(asset: Asset, kind: str, name: str | None = None) -> SceneAsset:
     """Prepare a finished mesh for scenes.
 
@@ -167,12 +183,10 @@ def load_individual(name: str) -> SceneAsset:
     """
     if name in STARTERS:
         return scene_asset(grow_recipe(STARTERS[name]), STARTERS[name].kind, name)
+    kind = kind_named(name)
     species, _, number = name.partition(".")
-    if species.removeprefix(VARIED) in KINDS and species.startswith(VARIED) and number.isdigit():
-        return _grow_varied(name, species.removeprefix(VARIED), int(number))
-    kind = kind_of(species)
-    if kind is None:
-        raise AssetError(f"There is no species {species!r} in the six kinds of scene assets.")
+    if species.startswith(VARIED):
+        return _grow_varied(name, kind, int(number))
     seed = int(number) if number.isdigit() else 0
     asset = catalogue.grow(species, np.random.default_rng([0x5CE7, seed, len(species)]))
     return scene_asset(asset, kind, name)

@@ -21,8 +21,13 @@ OWN_COAT = 0.25
 """Share of individuals that keep the colours they grew."""
 STRIPED = 0.12
 """Share of animals that get stripes besides."""
-STRETCH = 0.12
+STRETCH = 0.16
 """Standard deviation of the logarithm of length and width for an unchanged height."""
+LIFT = 0.16
+"""Standard deviation of the logarithm of the power that heights are raised to: legs grow longer or
+shorter beside the rest, crowns heavier or lighter."""
+TWO_COLOURS = 0.3
+"""Share of animals whose back has another colour than the rest."""
 GROWTH = 0.15
 """Standard deviation of the logarithm of the height."""
 GREYS = ((140, 128, 112), (84, 74, 64))
@@ -34,12 +39,22 @@ def varied(asset: Asset, kind: str, rng: np.random.Generator) -> Asset:
     """The asset in a drawn coat, longer or shorter, wider or narrower, higher or lower."""
     if rng.uniform() >= OWN_COAT:
         asset = painted(asset, drawn_coat(kind, rng))
+    if kind in ANIMALS and rng.uniform() < TWO_COLOURS:
+        back = Coat(_colour(rng), "up", float(rng.uniform(0.15, 1.1)), 0.9)
+        asset = painted(asset, back)
     if kind in ANIMALS and rng.uniform() < STRIPED:
         asset = striped(asset, _colour(rng), rng, count=float(rng.uniform(6.0, 18.0)))
     height = asset.height_m * float(np.exp(GROWTH * rng.standard_normal()))
     across = np.exp(STRETCH * rng.standard_normal(2))
     vertices = asset.vertices_V3 * np.array([*across, 1.0], np.float32)
+    vertices[:, 2] = _lifted(vertices[:, 2], float(np.exp(LIFT * rng.standard_normal())))
     return scaled(replace(asset, vertices_V3=vertices), height)
+
+
+def _lifted(height_V: Floats, power: float) -> Floats:
+    """Heights moved up or down between foot and top, which stay where they are."""
+    top = max(float(height_V.max()), 1e-6)
+    return (top * (np.clip(height_V, 0.0, top) / top) ** power).astype(np.float32)
 
 
 def grow_drawn(kind: str, rng: np.random.Generator) -> Asset:

@@ -30,9 +30,9 @@ POOLS = ("starter", "held-out", "grown", "varied", "all")
 out ones, individuals grown from the species' seeds, those in drawn coats and proportions
 ("varied"), or all but the varied."""
 INDIVIDUALS = 6
-VARIED = 120
+VARIED = 600
 """Varied individuals of each kind."""
-VERSION = 1
+VERSION = 2
 """Raised whenever the same job gives other bytes."""
 MAX_SIDE = 4096
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lerf_wild.assets.scene_assets import SceneAsset, load_individual
+from lerf_wild.assets.scene_assets import SceneAsset, kind_named, load_individual
 from lerf_wild.program.frames import level_from_camera
 from lerf_wild.program.statements import KINDS
 from lerf_wild.program.types import Settings
@@ -144,7 +144,7 @@ def draw_scene(
     """Draw assets (each of the six kinds equally often), their places, a ground and a sky."""
     by_kind = {kind: [] for kind in KINDS}
     for name in names:
-        by_kind[load(name).kind].append(name)
+        by_kind[kind_named(name)].append(name)
     kinds = [kind for kind in KINDS if by_kind[kind]]
     count = int(rng.integers(spec.objects[0], spec.objects[1] + 1))
     drawn = [kinds[i] for i in rng.integers(len(kinds), size=count)]

@@ -6,6 +6,7 @@ import pytest
 from lerf_wild.assets.recipes import STARTERS
 from lerf_wild.assets.scene_assets import (
     HELD_OUT,
+    kind_named,
     load_individual,
     starter_names,
     varied_names,
@@ -47,3 +48,18 @@ def test_the_pool_has_as_many_of_each_kind():
     for bad in ("varied-bird.x", "varied-dragon.1", "varied-.1"):
         with pytest.raises(AssetError):
             load_individual(bad)
+
+
+def test_a_name_tells_the_kind_that_the_asset_has():
+    for name in (
+        "tiger",
+        "grey wolf.3",
+        "boulder_2",
+        "varied-tree.5",
+        "varied-bird.77",
+        "oak tree",
+    ):
+        assert kind_named(name) == load_individual(name).kind
+    for bad in ("varied-bird.x", "dragon", "log", "varied-.1", ""):
+        with pytest.raises(AssetError):
+            kind_named(bad)
