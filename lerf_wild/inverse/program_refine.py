@@ -5,7 +5,9 @@ objects look most like the picture. Then each object is moved, scaled and turned
 heights are multiples of the camera's, which is put where assets have their natural heights.
 Objects that stand within each other are moved apart.
 
-Symbols: H, W pixels; p the four parameters of an object (`program_stamp`).
+Symbols: H, W pixels; p the four parameters of an object (`program_stamp`); q the same as they are
+seen, by which is searched: foot in pixels, logarithm of the seen height (pixels over focal length),
+yaw. Moving the foot then leaves the seen height alone.
 """
 
 from __future__ import annotations
@@ -38,15 +40,18 @@ MARGIN = 0.75
 YAWS = 24
 """Starts all round; the best of them are followed."""
 FOLLOWED = 3
-STEPS = np.array([0.06, 0.06, 0.08, np.radians(8.0)])
-"""First steps: shares of the object's size, logarithm of its height, yaw."""
+STEPS = np.array([0.06, 0.06, 0.06, np.radians(8.0)])
+"""First steps: shares of the object's size, logarithm of its seen height, yaw."""
+WAYS = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
+"""What is tried of them: across, up and down, the top alone, the foot alone, turning."""
 ROUNDS = 4
 STRIDES = 3
 """Most steps one way before the next parameter's turn."""
 SUNS = 16
 """Directions of the sun that are tried; how high it stands is read better than where."""
 STAY = np.array([0.4, 0.2, 0.2])
-"""How far an object may go for a loss of ``PULL``: shares of its size, logarithm of its height."""
+"""How far an object may go for a loss of ``PULL``: shares of its size, logarithm of its seen
+height."""
 PULL = 0.05
 TURN = 0.05
 """Weight of the cosine of the angle to the yaw that was read."""
@@ -61,30 +66,31 @@ class _Search:
     size: float
     """Pixels along its longer side."""
 
-    def score(self, p: Floats) -> float:
-        off = (p[:3] - self.start[:3]) / STAY / [self.size, self.size, 1.0]
-        turn = TURN * np.cos(p[3] - self.start[3])
-        return self.stamp.score(p) + turn - PULL * float(off @ off)
+    def score(self, q: Floats) -> float:
+        off = (q[:3] - self.start[:3]) / STAY / [self.size, self.size, 1.0]
+        turn = TURN * np.cos(q[3] - self.start[3])
+        return self.stamp.score(self.stamp.lens.stood(q)) + turn - PULL * float(off @ off)
 
     def steps(self) -> Floats:
-        return STEPS * [self.size, self.size, 1.0, 1.0]
+        """First steps (5, 4), one a row."""
+        return WAYS * STEPS * [self.size, self.size, 1.0, 1.0]
 
     def best(self) -> Floats:
         """Where it stands is settled first, or no yaw fits."""
-        moved, _ = self.climbed(self.start, self.steps() * [1, 1, 1, 0], 2)
+        moved, _ = self.climbed(self.start, self.steps()[:-1], 2)
         turns = moved[3] + np.arange(YAWS) * 2 * np.pi / YAWS
         tries = [np.array([*moved[:3], turn]) for turn in turns]
-        scores = np.array([self.score(p) for p in tries])
+        scores = np.array([self.score(q) for q in tries])
         peaks = (scores >= np.roll(scores, 1)) & (scores >= np.roll(scores, -1))
         order = np.argsort(-np.where(peaks, scores, -9.0))[:FOLLOWED]
         ends = [self.climbed(tries[i], self.steps(), ROUNDS) for i in order if peaks[i]]
         return max(ends, key=lambda pair: pair[1])[0]
 
-    def climbed(self, start: Floats, steps: Floats, rounds: int) -> tuple[Floats, float]:
-        """Pattern search: each parameter up or down while it helps, steps halved each round."""
+    def climbed(self, start: Floats, steps_W4: Floats, rounds: int) -> tuple[Floats, float]:
+        """Pattern search: each way forth or back while it helps, steps halved each round."""
         best, reached = start, self.score(start)
         for _ in range(rounds):
-            for step in np.diag(steps)[steps > 0.0]:
+            for step in steps_W4:
                 for way in (step, -step):
                     begun = reached
                     for _ in range(STRIDES):
@@ -94,7 +100,7 @@ class _Search:
                         best, reached = best + way, score
                     if reached > begun:
                         break
-            steps = steps / 2
+            steps_W4 = steps_W4 / 2
         return best, reached
 
 
@@ -123,16 +129,17 @@ def refine(
     for i, search in searches.items():
         found[i], _ = search.climbed(found[i], search.steps() / 4, 3)
         on_object(i)
-    moved = placed(program, found, lens, find)
+    moved = placed(program, {i: lens.stood(q) for i, q in found.items()}, lens, find)
     return replace(moved, objects=tuple(separated(list(moved.objects), moved, find)))
 
 
 def sunlit(
     program: Program, searches: Mapping[int, _Search], found: Mapping[int, Floats]
 ) -> Program:
-    """The program with the sun where its objects, at parameters, look most like the picture."""
+    """The program with the sun where its objects, as they are seen, look most like the picture."""
     if not searches:
         return program
+    lens = next(iter(searches.values())).stamp.lens
     settings = program.settings
     turns = settings.sun_rotation_deg + np.arange(SUNS) * 360.0 / SUNS
     suns = [sun_direction(settings.sun_elevation_rad, float(turn)) for turn in turns]
@@ -140,7 +147,8 @@ def sunlit(
     for sun in suns:
         for search in searches.values():
             search.stamp.lit_by(sun)
-        scores.append(sum(search.stamp.score(found[i]) for i, search in searches.items()))
+        drawn = [search.stamp.score(lens.stood(found[i])) for i, search in searches.items()]
+        scores.append(sum(drawn))
     best = int(np.argmax(scores))
     for search in searches.values():
         search.stamp.lit_by(suns[best])
@@ -170,7 +178,7 @@ def _search(
         MARGIN * size,
     )
     stamp = Stamp(asset, light_of(program.settings), lens, window)
-    return _Search(stamp, start, size)
+    return _Search(stamp, lens.seen(start), size)
 
 
 def parameters(item: SceneObject, program: Program, lens: Lens) -> Floats:

@@ -51,6 +51,19 @@ class Lens:
         ray = self.rays(np.array(p[0]), np.array(p[1]))
         return ray / -ray[2] if ray[2] < -1e-3 else None
 
+    def seen(self, p: Floats) -> Floats:
+        """Parameters with the logarithm of the seen height (pixels over focal length) in place of
+        that of the height."""
+        return p - [0.0, 0.0, self._log_depth(p), 0.0]
+
+    def stood(self, q: Floats) -> Floats:
+        """The parameters of which `seen` gives q."""
+        return q + [0.0, 0.0, self._log_depth(q), 0.0]
+
+    def _log_depth(self, p: Floats) -> float:
+        """Logarithm of the foot's depth as a multiple of the camera's height."""
+        return -float(np.log(max(-self.rays(np.array(p[0]), np.array(p[1]))[2], 1e-3)))
+
 
 @dataclass(frozen=True)
 class Window:

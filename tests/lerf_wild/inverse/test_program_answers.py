@@ -151,6 +151,18 @@ def test_parameters_place_an_object_on_the_ground_and_back():
     assert -foot[2] == pytest.approx(program.settings.camera_height_m)
 
 
+def test_what_is_seen_and_what_stands_are_each_others_inverse():
+    program, _ = _one_object(0.7)
+    p = parameters(program.objects[0], program, LENS)
+    q = LENS.seen(p)
+    np.testing.assert_allclose(LENS.stood(q), p, atol=1e-12)
+    item = program.objects[0]
+    # A height at the foot's depth, over the focal length.
+    assert math.exp(q[2]) == pytest.approx(item.height_m / -item.loc_m[2], rel=1e-6)
+    nearer = LENS.stood(q + [0.0, 20.0, 0.0, 0.0])
+    assert nearer[2] < p[2]
+
+
 def test_a_stamp_looks_like_the_drawn_picture_and_most_so_where_it_stands():
     program, picture = _one_object(0.7)
     p, asset = parameters(program.objects[0], program, LENS), asset_named(program.objects[0])
