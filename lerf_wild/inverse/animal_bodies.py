@@ -69,13 +69,14 @@ class BodyPart:
         parts = (self.rest_U3, self.shaped_U3K, self.weights_UJ, self.body)
         return BodyPart(*(part.to(device) for part in parts))
 
-    def posed(self, betas_BK: Tensor, rotations_BJ33: Tensor) -> Tensor:
-        """The vertices (B, U, 3) of shapes in poses, before they are moved."""
+    def placed(self, betas_BK: Tensor, rotations_BJ33: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints (B, J, 3) and vertices (B, U, 3) of shapes in poses, before they are moved."""
         body = self.body
         rest = blend_shapes(body.rest_J3, body.shaped_J3K, betas_BK)
         linear, offset = joint_transforms(rotations_BJ33, rest, body.parents)
+        joints = (linear @ rest[..., None])[..., 0] + offset
         shaped = blend_shapes(self.rest_U3, self.shaped_U3K, betas_BK)
-        return skin(shaped, self.weights_UJ, linear, offset)
+        return joints, skin(shaped, self.weights_UJ, linear, offset)
 
 
 def body_part(model: BodyModel, every: int) -> BodyPart:

@@ -39,7 +39,7 @@ class LossWeights:
     points: float = 20.0
     maps: float = 3.0
     joints: float = 20.0
-    skin: float = 60.0
+    skin: float = 150.0
     camera: float = 5.0
     betas: float = 0.5
     presence: float = 1.0
@@ -51,57 +51,65 @@ def answers_losses(
     part: BodyPart,
     weights: LossWeights | None = None,
 ) -> dict[str, Tensor]:
-    """The weighted parts of the loss of all answers of a network, the last one the best."""
-    total: dict[str, Tensor] = {}
-    for number, outputs in enumerate(answers, 1):
-        share = 1.0 if number == len(answers) else EARLIER
-        for name, value in animal_losses(outputs, batch, part, weights).items():
-            total[name] = total.get(name, 0.0) + share * value
-    return total
-
-
-def animal_losses(
-    outputs: AnimalOutputs,
-    batch: AnimalBatch,
-    part: BodyPart,
-    weights: LossWeights | None = None,
-) -> dict[str, Tensor]:
-    """The weighted parts of the loss; only presence counts where there is no animal."""
+    """The weighted parts of the loss of all answers of a network, the last one the best; only
+    presence counts where there is no animal."""
     weights = weights or LossWeights()
-    share = batch.present_B / batch.present_B.sum().clamp_min(1.0)
+    # All answers at once: their bodies are many small products, whose cost is that of the calls.
+    found, truth = _joined(answers), batch.again(len(answers))
+    shares = answers[0].betas_BK.new_tensor([EARLIER] * (len(answers) - 1) + [1.0])
+    shares_R = shares.repeat_interleave(len(batch.present_B))
+    present_R = shares_R * truth.present_B / batch.present_B.sum().clamp_min(1.0)
 
     def mean(values: Tensor) -> Tensor:
-        return (share * values.flatten(1).mean(1)).sum()
+        return (present_R * values.flatten(1).mean(1)).sum()
 
-    joints = _own_joints(outputs, batch, part)
+    unseen = functional.binary_cross_entropy_with_logits(
+        found.presence_B, truth.present_B, shares_R, reduction="sum"
+    )
+    skin = part.placed(batch.betas_BK, batch.rotations_BJ33)[1].repeat(len(answers), 1, 1)
+    parts = {name: mean(value) for name, value in _errors(found, truth, skin, part).items()}
+    parts["presence"] = unseen / len(batch.present_B)
+    maps = [
+        share * map_loss(one.maps_BQGG, batch.points_BQ2, batch.present_B)
+        for share, one in zip(shares, answers)
+        if one.maps_BQGG is not None
+    ]
+    if maps:
+        parts["maps"] = torch.stack(maps).sum()
+    return {name: getattr(weights, name) * value for name, value in parts.items()}
+
+
+def _joined(answers: Sequence[AnimalOutputs]) -> AnimalOutputs:
+    """Several answers as one about as many times more crops, without maps."""
+    matrices = [
+        one.rotations_BJ33 if one.matrices_BJ33 is None else one.matrices_BJ33 for one in answers
+    ]
+    parts = [torch.cat(part) for part in zip(*(one[:5] for one in answers))]
+    return AnimalOutputs(*parts, torch.cat(matrices))
+
+
+def _errors(
+    found: AnimalOutputs, batch: AnimalBatch, true_skin_BU3: Tensor, part: BodyPart
+) -> dict[str, Tensor]:
+    """What the parts of the loss of each crop are the means of, but presence and maps."""
+    joints, skin = part.placed(found.betas_BK, found.rotations_BJ33)
+    joints = joints + (_root(found, batch) - joints[:, 0])[:, None]
     joint_count = joints.shape[1]
     shown = 0.5 * (batch.project(joints) - batch.points_BQ2[:, -joint_count:])
-    apart = joints - joints[:, :1] - (batch.joints_BJ3 - batch.joints_BJ3[:, :1])
-    matrices = outputs.rotations_BJ33 if outputs.matrices_BJ33 is None else outputs.matrices_BJ33
-    turned = (matrices - batch.rotations_BJ33).square()
-    change = outputs.betas_BK - batch.betas_BK
+    turned = (found.matrices_BJ33 - batch.rotations_BJ33).square().flatten(2).mean(-1)
+    change = found.betas_BK - batch.betas_BK
     moved = torch.einsum("bk,uck->buc", change, part.shaped_U3K).abs().sum(-1)
-    found = part.posed(outputs.betas_BK, outputs.rotations_BJ33)
-    off = skin_errors(found, part.posed(batch.betas_BK, batch.rotations_BJ33))
-    camera = functional.smooth_l1_loss(
-        outputs.camera_B4, batch.camera_B4, reduction="none", beta=0.1
-    )
-    parts = {
-        "projection": PAPER_BATCH * 2 * joint_count * mean(shown.abs().clamp_max(2.0)),
-        "rotation": mean(turned[:, :1]) + mean(turned[:, 1:]),
-        "shape": mean(moved),
-        "points": mean((outputs.points_BQ2 - batch.points_BQ2).abs().clamp_max(1.0)),
-        "joints": mean(apart.abs()),
-        "skin": mean(off),
-        "camera": mean(camera),
-        "betas": mean(change.square()),
-        "presence": functional.binary_cross_entropy_with_logits(
-            outputs.presence_B, batch.present_B
-        ),
+    camera = functional.smooth_l1_loss(found.camera_B4, batch.camera_B4, reduction="none", beta=0.1)
+    return {
+        "projection": PAPER_BATCH * 2 * joint_count * shown.abs().clamp_max(2.0),
+        "rotation": turned[:, :1] + turned[:, 1:].mean(1, keepdim=True),
+        "shape": moved,
+        "points": (found.points_BQ2 - batch.points_BQ2).abs().clamp_max(1.0),
+        "joints": (joints - joints[:, :1] - (batch.joints_BJ3 - batch.joints_BJ3[:, :1])).abs(),
+        "skin": skin_errors(skin, true_skin_BU3),
+        "camera": camera,
+        "betas": change.square(),
     }
-    if outputs.maps_BQGG is not None:
-        parts["maps"] = map_loss(outputs.maps_BQGG, batch.points_BQ2, batch.present_B)
-    return {name: getattr(weights, name) * value for name, value in parts.items()}
 
 
 def skin_errors(found_BU3: Tensor, true_BU3: Tensor) -> Tensor:
@@ -119,12 +127,11 @@ def skin_errors(found_BU3: Tensor, true_BU3: Tensor) -> Tensor:
     return (scale[:, None, None] * found @ turn.transpose(1, 2) - true).norm(dim=-1)
 
 
-def _own_joints(outputs: AnimalOutputs, batch: AnimalBatch, part: BodyPart) -> Tensor:
-    """Joints (B, J, 3) in the crops' camera axes, at the distance that the true camera gives."""
+def _root(outputs: AnimalOutputs, batch: AnimalBatch) -> Tensor:
+    """Root joints (B, 3) in the crops' camera axes, at the distance that the true camera gives."""
     # Distance and perspective are told apart by little in a picture; in space they aren't asked.
     camera = torch.cat([outputs.camera_B4[:, :3], batch.camera_B4[:, 3:]], -1)
-    root = outputs._replace(camera_B4=camera).root_B3()
-    return part.body.joints(outputs.betas_BK, outputs.rotations_BJ33, root)
+    return outputs._replace(camera_B4=camera).root_B3()
 
 
 def map_loss(maps_BQGG: Tensor, points_BQ2: Tensor, present_B: Tensor) -> Tensor:

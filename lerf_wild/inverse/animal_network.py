@@ -27,6 +27,7 @@ from lerf_wild.animals.body import BodyModel
 from lerf_wild.inverse.animal_backbones import make_backbone
 from lerf_wild.inverse.animal_bodies import POINTS, POSE_DIRECTIONS, PointBody, pose_space
 from lerf_wild.inverse.animal_corrections import Correction, Evidence, FineMaps, look
+from lerf_wild.inverse.orthogonal_steps import is_large
 
 CAMERA = 4
 """Outputs of the camera: place of the root joint (2), log size, log perspective."""
@@ -150,6 +151,15 @@ class AnimalNetwork(nn.Module):
             found.append(self._answer(state, spots, maps if last else None))
         return found
 
+    def inner_and_outer(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Large matrices inside of the network, and all other parameters: what answers and maps are
+        read off by, whose rows are joints and points, and all that is small."""
+        inner, outer = [], []
+        for name, parameter in self.named_parameters():
+            read_off = name.startswith(("pose", "rest", "maps", "carry", "finer.maps"))
+            (inner if is_large(parameter) and not read_off else outer).append(parameter)
+        return inner, outer
+
     def _answer(
         self, state_BT: Tensor, spots_BQ3: Tensor, maps_BQGG: Tensor | None
     ) -> AnimalOutputs:
@@ -178,6 +188,8 @@ class AnimalNetwork(nn.Module):
 
     def _dampened(self, values: Tensor) -> Tensor:
         """The same values, of whose gradient only ``pose_share`` is passed on."""
+        if self.pose_share == 1.0:
+            return values
         return torch.lerp(values.detach(), values, self.pose_share)
 
 

@@ -84,6 +84,13 @@ class AnimalBatch:
         """The same on a device."""
         return AnimalBatch(**{name: part.to(device) for name, part in vars(self).items()})
 
+    def again(self, times: int) -> AnimalBatch:
+        """The same crops several times over, without their pixels."""
+        which = torch.arange(len(self.betas_BK), device=self.betas_BK.device).repeat(times)
+        pixels = {"crops_B3SS": self.crops_B3SS[:0], "where": self.where.rows(which)}
+        rest = {name: part[which] for name, part in vars(self).items() if name not in pixels}
+        return AnimalBatch(**rest, **pixels)
+
     def project(self, points_BN3: Tensor) -> Tensor:
         """Places (B, N, 2) in the crops of points in the crops' camera axes."""
         shown = points_BN3 @ self.turns_B33.transpose(1, 2)

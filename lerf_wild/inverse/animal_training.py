@@ -23,6 +23,7 @@ from lerf_wild.inverse.animal_losses import LossWeights, answers_losses
 from lerf_wild.inverse.animal_network import POSE_SHARE, AnimalNetwork, NetworkSpec
 from lerf_wild.inverse.animal_samples import AnimalSamples, load_samples
 from lerf_wild.inverse.averaging import update_average
+from lerf_wild.inverse.orthogonal_steps import OrthogonalSteps
 from lerf_wild.inverse.trainers import read_state, schedule, write_state
 
 SKIN_EVERY = 10
@@ -34,8 +35,8 @@ class TrainingSpec:
     """How the regressor is trained."""
 
     steps: int = 20_000
-    batch_size: int = 48
-    learning_rate: float = 1.5e-3
+    batch_size: int = 96
+    learning_rate: float = 1e-3
     warmup: int = 200
     averaging: float = 0.998
     opening: float = 0.3
@@ -61,9 +62,7 @@ class AnimalTrainer:
         self.part = body_part(model, SKIN_EVERY)
         self.body = self.part.body
         self.weights = LossWeights()
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), spec.learning_rate, weight_decay=1e-4
-        )
+        self.optimiser = OrthogonalSteps(*self.network.inner_and_outer(), spec.learning_rate)
         self.index, self.seconds = 0, 0.0
 
     def step(self, samples: AnimalSamples, spent: float) -> dict[str, float]:
@@ -149,8 +148,8 @@ def main(
     output_dir: Path,
     minutes: float = 60.0,
     steps: int = 1_000_000,
-    batch_size: int = 48,
-    learning_rate: float = 1.5e-3,
+    batch_size: int = 96,
+    learning_rate: float = 1e-3,
     raw_rotations: bool = False,
     narrow_crop: bool = False,
     augment: bool = True,

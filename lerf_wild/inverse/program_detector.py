@@ -9,6 +9,8 @@ Symbols: B images, H, W pixels, h, w cells of 8 pixels, C channels, S settings.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -80,26 +82,65 @@ class ProgramDetector(nn.Module):
 
     def forward(self, rgb_B3HW: Float[Tensor, "B 3 H W"]) -> Found:
         """Reads pictures in 0-1."""
-        fine, middle, coarse = self.trunk(rgb_B3HW)
+        maps = self.trunk(rgb_B3HW)
+        profile = functional.gelu(self.rows(maps[-1].mean(dim=3))).flatten(1)
+        settings = self.settings(profile)
+        centres = self._centres(maps)
+        return Found(*centres, settings[:, :SETTING_COUNT], settings[:, SETTING_COUNT:])
+
+    def centres(self, rgb_B3HW: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
+        """Heat (B, kinds, h, w) and boxes (B, 4, h, w) alone, of pictures whose sides are any
+        multiples of 16 pixels."""
+        return self._centres(self.trunk(rgb_B3HW))
+
+    def _centres(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        fine, middle, coarse = maps
         up = functional.interpolate(self.lateral[2](coarse), scale_factor=2.0, mode="nearest")
         down = functional.avg_pool2d(self.lateral[0](fine), 2)
         x = self.mix(functional.relu(self.lateral[1](middle) + up + down))
-        profile = functional.gelu(self.rows(coarse.mean(dim=3))).flatten(1)
-        settings = self.settings(profile)
-        return Found(
-            self.heat(x), self.box(x), settings[:, :SETTING_COUNT], settings[:, SETTING_COUNT:]
-        )
+        return self.heat(x), self.box(x)
+
+
+SIDES = {SIZE: 1.0, 320: 0.6, 192: 0.4}
+"""Sizes at which a picture is looked at, and what each counts; found on validation scenes."""
 
 
 @torch.no_grad()
-def seen_both_ways(detector: ProgramDetector, rgb_B3HW: Float[Tensor, "B 3 H W"]) -> Found:
+def seen_often(detector: ProgramDetector, rgb_B3HW: Float[Tensor, "B 3 H W"]) -> Found:
     """What the detector says of pictures, its centres and boxes averaged with those of the mirrored
-    pictures."""
-    found, other = detector(rgb_B3HW), detector(rgb_B3HW.flip(-1))
-    chance = (found.heat_BKhw.sigmoid() + other.heat_BKhw.flip(-1).sigmoid()) / 2
-    back = other.box_B4hw.new_tensor([-1.0, 1.0, 1.0, 1.0]).view(1, 4, 1, 1)
-    box = (found.box_B4hw + back * other.box_B4hw.flip(-1)) / 2
-    return found._replace(heat_BKhw=chance.logit(eps=1e-6), box_B4hw=box)
+    pictures and of larger and smaller ones."""
+    found = detector(rgb_B3HW)
+    shape = found.heat_BKhw.shape[-2:]
+    heat, box = torch.zeros_like(found.heat_BKhw), torch.zeros_like(found.box_B4hw)
+    for side, weight in SIDES.items():
+        if side == SIZE:
+            parts = _with_mirrored(found[:2], detector.centres(rgb_B3HW.flip(-1)))
+        else:
+            sized = _sized(rgb_B3HW, side)
+            maps = _with_mirrored(detector.centres(sized), detector.centres(sized.flip(-1)))
+            maps = (maps[0], _in_cells(maps[1], side))
+            parts = tuple(functional.interpolate(part, shape, mode="bilinear") for part in maps)
+        share = weight / sum(SIDES.values())
+        heat, box = heat + share * parts[0], box + share * parts[1]
+    return found._replace(heat_BKhw=heat.logit(eps=1e-6), box_B4hw=box)
+
+
+def _with_mirrored(
+    maps: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Chances of centres and boxes, averaged with those of the mirrored pictures."""
+    back = maps[1].new_tensor([-1.0, 1.0, 1.0, 1.0]).view(1, 4, 1, 1)
+    chance = (maps[0].sigmoid() + other[0].flip(-1).sigmoid()) / 2
+    return chance, (maps[1] + back * other[1].flip(-1)) / 2
+
+
+def _in_cells(box_B4hw: Tensor, side: int) -> Tensor:
+    """Boxes of pictures of another size, in cells of those of the usual size."""
+    return torch.cat([box_B4hw[:, :2] * SIZE / side, box_B4hw[:, 2:] + math.log(SIZE / side)], 1)
+
+
+def _sized(rgb_B3HW: Tensor, side: int) -> Tensor:
+    return functional.interpolate(rgb_B3HW, (side, side), mode="bilinear", antialias=True)
 
 
 def centre_targets(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -122,21 +163,37 @@ def detector_losses(found: Found, batch: Batch, ground_GD: Tensor) -> dict[str, 
 
     ``ground_GD`` (G, D) are the embeddings of the known grounds.
     """
-    heat, cell_BK = centre_targets(batch)
-    here = batch.there_NK
-    at = cell_BK[:, None].expand(-1, 4, -1)
-    box_BK4 = found.box_B4hw.float().flatten(2).gather(2, at).transpose(1, 2)
-    goal = box_targets(batch, cell_BK)
     ground = functional.cosine_similarity(found.ground_BD.float(), ground_GD[batch.ground_N], dim=1)
     error = found.settings_BS.float() - batch.settings_NS
     weight = torch.ones(SETTING_COUNT, device=error.device)
     weight[PITCH] = 20.0
     return {
-        "centres": focal_loss(found.heat_BKhw.float(), heat, here.sum()),
-        "boxes": (box_BK4 - goal)[here].abs().mean(),
+        **centre_losses(found.heat_BKhw, found.box_B4hw, batch),
         "settings": (weight * error.square()).mean(),
         "ground": 0.3 * (1.0 - ground).mean(),
     }
+
+
+def centre_losses(heat_BKhw: Tensor, box_B4hw: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Focal loss of the centres, L1 of the boxes."""
+    heat, cell_BK = centre_targets(batch)
+    here = batch.there_NK
+    at = cell_BK[:, None].expand(-1, 4, -1)
+    box_BK4 = box_B4hw.float().flatten(2).gather(2, at).transpose(1, 2)
+    goal = box_targets(batch, cell_BK)
+    return {
+        "centres": focal_loss(heat_BKhw.float(), heat, here.sum()),
+        "boxes": (box_BK4 - goal)[here].abs().mean(),
+    }
+
+
+def zoomed(batch: Batch, side: int) -> Batch:
+    """The batch with pictures of another size; only pictures and boxes are those of the new
+    size."""
+    rgb = batch.rgb_N3HW
+    factor = side / rgb.shape[-1]
+    pictures = _sized(rgb.float(), side).round().clamp(0, 255).to(torch.uint8)
+    return replace(batch, rgb_N3HW=pictures, boxes_NK4=factor * batch.boxes_NK4)
 
 
 def focal_loss(logits: Tensor, goal: Tensor, count: Tensor) -> Tensor:

@@ -19,15 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from lerf_wild.inverse.program_detector import SIZE, Found, seen_both_ways
-from lerf_wild.inverse.program_inference import (
-    OVERLAP,
-    Boxes,
-    Reading,
-    detections,
-    on_feet,
-    read_boxes,
-)
+from lerf_wild.inverse.program_candidates import OVERLAP, Candidates, candidates
+from lerf_wild.inverse.program_detector import SIZE, seen_often
+from lerf_wild.inverse.program_inference import Boxes, Reading, on_feet, read_boxes
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_templates import Templates
 from lerf_wild.program.statements import ANIMAL_KINDS, KINDS
@@ -78,13 +72,15 @@ def read_given(
     starts = square_starts(animals_N4, photo_HW3.shape[1])
     squares = np.stack([photo_HW3[:, start : start + SIZE] for start in starts])
     rgb = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255.0
-    found = seen_both_ways(model.detector, rgb)
+    found = seen_often(model.detector, rgb)
     # All squares have one camera, ground and light.
     found = found._replace(
         settings_BS=found.settings_BS.mean(dim=0, keepdim=True).expand(len(starts), -1),
         ground_BD=found.ground_BD.mean(dim=0, keepdim=True).expand(len(starts), -1),
     )
-    boxes = _boxes(found, starts, animals_N4, confidence_N, threshold, photo_HW3.shape[1])
+    heat = found.heat_BKhw.masked_fill(ANIMAL_6[None, :, None, None], -1e4)
+    cover = candidates(model.crops, rgb, found._replace(heat_BKhw=heat), threshold)
+    boxes = _boxes(cover, starts, animals_N4, confidence_N, photo_HW3.shape[1])
     readings = read_boxes(model, rgb, found, boxes, templates, ground_GD, fov_deg)
     return merged(readings, starts)
 
@@ -112,16 +108,15 @@ def merged(readings: list[Reading], starts: list[int]) -> Reading:
 
 
 def _boxes(
-    found: Found,
+    cover: Candidates,
     starts: list[int],
     animals_N4: Tensor,
     confidence_N: Tensor,
-    threshold: float,
     width: int,
 ) -> Boxes:
     """The animals, each in the square whose middle is nearest, and the cover of all squares."""
     offsets_B = torch.tensor(starts, dtype=torch.float32)
-    cover_M4, score_M, square_M = _cover(found, offsets_B, threshold)
+    cover_M4, score_M, square_M = _once(cover, offsets_B)
     free = (box_iou(cover_M4, animals_N4) <= OVERLAP).all(dim=1)
     middle_N = (animals_N4[:, 0] + animals_N4[:, 2]) / 2
     own_N = (middle_N[:, None] - (offsets_B + SIZE / 2)).abs().argmin(dim=1)
@@ -144,13 +139,11 @@ def _boxes(
     return Boxes(box_BK4, score_BK, there, allowed, offsets_B + (SIZE - width) / 2)
 
 
-def _cover(found: Found, offsets_B: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+def _once(cover: Candidates, offsets_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes (M, 4) in the photo, scores and squares of what stands still, each but once."""
-    heat = found.heat_BKhw.masked_fill(ANIMAL_6[None, :, None, None], -1e4)
-    box_BK4, score_BK, there_BK = detections(found._replace(heat_BKhw=heat), threshold)
-    square, place = there_BK.nonzero(as_tuple=True)
-    boxes = box_BK4[square, place]
+    square, place = cover.there_BK.nonzero(as_tuple=True)
+    boxes = cover.box_BK4[square, place]
     boxes = boxes + offsets_B[square, None] * torch.tensor([1.0, 0.0, 1.0, 0.0])
-    scores = score_BK[square, place]
+    scores = cover.score_BK[square, place]
     kept = nms(boxes, scores, OVERLAP)
     return boxes[kept], scores[kept], square[kept]

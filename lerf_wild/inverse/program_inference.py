@@ -14,16 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import batched_nms
 
+from lerf_wild.inverse.program_candidates import candidates
 from lerf_wild.inverse.program_crops import cut_crops
 from lerf_wild.inverse.program_decoder import Values
 from lerf_wild.inverse.program_detector import (
     PITCH,
     SIZE,
     Found,
-    boxes_from_map,
-    seen_both_ways,
+    seen_often,
 )
 from lerf_wild.inverse.program_heads import rotation_yaw, to_rotation
 from lerf_wild.inverse.program_matching import best_yaw, match_boxes
@@ -39,10 +38,6 @@ from lerf_wild.synth.grounds import GROUNDS
 
 THRESHOLD = 0.35
 """A centre counts from this score on; chosen on validation scenes."""
-MOST = 25
-OVERLAP = 0.3
-"""Of two boxes that overlap more than this (intersection over union) the surer one stays; found on
-the validation scenes, where 0.6 finds too many things in a fifth of the pictures."""
 ROTATION_WEIGHT = 0.4
 """What the decoder's rotation counts beside the correlation with templates when the seen side of an
 asset is chosen; found on the validation scenes."""
@@ -74,8 +69,8 @@ def read_pictures(
 ) -> list[Reading]:
     """Read uint8 pictures of 256 x 256 pixels; objects come out the largest first."""
     rgb = rgb_B3HW.float() / 255.0
-    found = seen_both_ways(model.detector, rgb)
-    boxes = Boxes(*detections(found, threshold))
+    found = seen_often(model.detector, rgb)
+    boxes = Boxes(*candidates(model.crops, rgb, found, threshold))
     return read_boxes(model, rgb, found, boxes, templates, ground_GD, fov_deg)
 
 
@@ -147,30 +142,6 @@ def seen_with(settings_BS: Tensor, fov_deg: float) -> tuple[Tensor, Tensor]:
     settings_BS = settings_BS.clone()
     settings_BS[:, PITCH] = (pitch_B - low) / (high - low)
     return settings_BS, pitch_B
-
-
-def detections(found: Found, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes (B, K, 4), scores (B, K) and which of them are real (B, K), by falling box area."""
-    heat = found.heat_BKhw.float().sigmoid()
-    peak = functional.max_pool2d(heat, 3, 1, 1) == heat
-    score, kind = (heat * peak).flatten(2).max(dim=1)
-    boxes = boxes_from_map(found.box_B4hw).clamp(0, SIZE)
-    kept = [_kept(b, s, k, threshold) for b, s, k in zip(boxes, score, kind)]
-    most = max(1, *(len(rows) for rows in kept))
-    box_BK4, score_BK = torch.zeros(len(heat), most, 4), torch.zeros(len(heat), most)
-    there = torch.zeros(len(heat), most, dtype=torch.bool)
-    for i, rows in enumerate(kept):
-        box_BK4[i, : len(rows)], score_BK[i, : len(rows)] = boxes[i, rows], score[i, rows]
-        there[i, : len(rows)] = True
-    return box_BK4, score_BK, there
-
-
-def _kept(boxes: Tensor, score: Tensor, kind: Tensor, threshold: float) -> Tensor:
-    rows = (score > threshold).nonzero()[:, 0]
-    one_kind = torch.zeros_like(kind[rows])
-    rows = rows[batched_nms(boxes[rows], score[rows], one_kind, OVERLAP)][:MOST]
-    size = boxes[rows, 2:] - boxes[rows, :2]
-    return rows[size.prod(dim=1).argsort(descending=True)]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lerf_wild.inverse.program_candidates import fragments
 from lerf_wild.inverse.program_crops import (
     EMBEDDING,
     CropNetwork,
@@ -30,8 +31,11 @@ from lerf_wild.inverse.program_decoder import (
 )
 from lerf_wild.inverse.program_detector import (
     PITCH,
+    SIZE,
     ProgramDetector,
+    centre_losses,
     detector_losses,
+    zoomed,
 )
 from lerf_wild.inverse.program_heads import (
     APPEARANCE_WEIGHT,
@@ -108,12 +112,15 @@ class ProgramReader(nn.Module):
         return Tokens(tokens, looks, parts[1], boxes_BK4, horizon)
 
     def picture_losses(
-        self, batch: Batch, ground_GD: Tensor, low_precision: bool = True
+        self, batch: Batch, ground_GD: Tensor, low_precision: bool = True, side: int = SIZE
     ) -> dict[str, Tensor]:
-        """The detector's losses."""
+        """The detector's losses; those of centres and boxes alone at another size than its own."""
+        batch = batch if side == SIZE else zoomed(batch, side)
         rgb = batch.rgb_N3HW.float() / 255.0
         with torch.autocast(rgb.device.type, torch.bfloat16, enabled=low_precision):
-            found = self.detector(rgb)
+            found = self.detector(rgb) if side == SIZE else self.detector.centres(rgb)
+        if side != SIZE:
+            return centre_losses(*found, batch)
         return detector_losses(found, batch, ground_GD)
 
     def object_losses(
@@ -134,6 +141,7 @@ class ProgramReader(nn.Module):
         with torch.autocast(rgb.device.type, torch.bfloat16, enabled=low_precision):
             read = self.tokens(rgb, settings, boxes, batch.there_NK, batch.focal_N)
             shown = self.crops(templates.crops_N3SS.float() / 255.0).embedding_NA
+            broken = self.crops(cut_crops(rgb, *fragments(batch, generator))).whole_N
         numbers = number_targets(batch, boxes, read.horizon_B)
         tokens = read.tokens_BKD.float()
         values = self.decoder(tokens, read.embedding_BKA, self.truth(batch, numbers))
@@ -143,7 +151,9 @@ class ProgramReader(nn.Module):
         facing = (batch.kind_NK < len(ANIMAL_KINDS))[batch.there_NK]
         bins = yaw_bin(batch.yaw_NK[batch.there_NK]).where(facing, -1)
         yaw = _mean_entropy(read.looks.yaw_NQ.float(), bins)
-        parts = {"looks": 0.3 * looks, "templates": 0.2 * known, "yaw": 0.7 * yaw}
+        whole = _mean_of(functional.softplus(-read.looks.whole_N.float()))
+        whole = whole + _mean_of(functional.softplus(broken.float()))
+        parts = {"looks": 0.3 * looks, "templates": 0.2 * known, "yaw": 0.7 * yaw, "whole": whole}
         return parts | value_losses(self, values, batch, numbers)
 
     def truth(self, batch: Batch, numbers_NK5: Tensor) -> Tensor:
@@ -184,6 +194,11 @@ def value_losses(
             unit, assets, model.prototypes
         ) + NORM_WEIGHT * norm_penalty(appearance)
     return parts
+
+
+def _mean_of(values_N: Tensor) -> Tensor:
+    """Mean, 0 of nothing."""
+    return values_N.sum() / max(len(values_N), 1)
 
 
 def _mean_entropy(logits_NC: Tensor, goal_N: Tensor) -> Tensor:

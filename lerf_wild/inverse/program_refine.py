@@ -77,7 +77,7 @@ class _Search:
 
     def best(self) -> Floats:
         """Where it stands is settled first, or no yaw fits."""
-        moved, _ = self.climbed(self.start, self.steps()[:-1], 2)
+        moved, _ = self.climbed(self.start, self.steps()[:3], 2)
         turns = moved[3] + np.arange(YAWS) * 2 * np.pi / YAWS
         tries = [np.array([*moved[:3], turn]) for turn in turns]
         scores = np.array([self.score(q) for q in tries])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lerf_wild.errors import TrainingError
 from lerf_wild.inverse.averaging import update_average
-from lerf_wild.inverse.program_detector import ground_embeddings
+from lerf_wild.inverse.program_detector import SIZE, ground_embeddings
 from lerf_wild.inverse.program_reader import LabelledCrops, ProgramReader
 from lerf_wild.inverse.program_samples import SETTING_NAMES, Batch
 from lerf_wild.inverse.trainers import schedule
@@ -37,6 +37,8 @@ class ReaderTraining:
     low_precision: bool = True
     part: str = "all"
     """"pictures" trains the detector alone, "objects" the rest; both may run at the same time."""
+    sides: tuple[int, ...] = (SIZE, 192, SIZE, 320)
+    """Sizes at which the detector sees pictures, one batch after the other."""
 
 
 class ReaderTrainer:
@@ -69,7 +71,8 @@ class ReaderTrainer:
         batch = augmented(batch, self.generator)
         parts: dict[str, Tensor] = {}
         if self.spec.part != "objects":
-            parts |= self.model.picture_losses(batch, self.ground, self.spec.low_precision)
+            side = self.spec.sides[index % len(self.spec.sides)]
+            parts |= self.model.picture_losses(batch, self.ground, self.spec.low_precision, side)
         if self.spec.part != "pictures":
             rows = torch.randint(len(self.templates.asset_N), (8,), generator=self.generator)
             shown = LabelledCrops(*(part[rows] for part in self.templates))

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 import tyro
 from rich.console import Console
+from torch.nn import functional
 
 from lerf_wild.assets.recipes import STARTERS
 from lerf_wild.inverse.program_data import (
@@ -23,7 +24,7 @@ from lerf_wild.inverse.program_data import (
 from lerf_wild.inverse.program_decoder import DecoderSpec
 from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_evaluation import measure_reader
-from lerf_wild.inverse.program_reader import ProgramReader
+from lerf_wild.inverse.program_reader import LabelledCrops, ProgramReader
 from lerf_wild.inverse.program_samples import make_batch
 from lerf_wild.inverse.program_templates import Templates, library_templates
 from lerf_wild.inverse.program_training import ReaderTrainer, ReaderTraining, endless
@@ -39,6 +40,8 @@ from lerf_wild.inverse.program_weights import (
 REPORT_EVERY = 25
 THRESHOLDS = (0.2, 0.25, 0.3, 0.35)
 VALIDATION_SEED = 10_000
+PROTOTYPE_LENGTH = 5.0
+"""The longer prototypes are, the slower they turn."""
 BASELINES = {
     "none": DecoderSpec(),
     "permuted_ids": DecoderSpec(permuted_ids=True),
@@ -80,13 +83,19 @@ def train(
     samples = load_samples(data)
     names = asset_names(samples)
     model = ProgramReader(BASELINES[baseline], len(names))
+    # The detector sees no templates.
+    shown = labelled_templates(names if part != "pictures" else names[:1])
     if initial is not None:
         _take_over(model, load_reader(initial)[0])
+        begin_prototypes(model, shown)
     spec = ReaderTraining(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, part=part
     )
-    trainer = ReaderTrainer(model, labelled_templates(names), spec)
-    batches = endless(make_batch(samples, names), batch_size, seed)
+    trainer = ReaderTrainer(model, shown, spec)
+    batch = make_batch(samples, names)
+    # Thousands of pictures twice in memory are too many.
+    del samples
+    batches = endless(batch, batch_size, seed)
     console, start = Console(), time.monotonic()
 
     def report(step: int, parts: dict[str, float]) -> None:
@@ -132,6 +141,15 @@ def _best_threshold(model: ProgramReader, templates: Templates, scenes: int) -> 
         counts[threshold] = found["count_exact"]
         console.print(f"threshold {threshold}: count exact {counts[threshold]:.3f}")
     return max(counts, key=lambda threshold: counts[threshold])
+
+
+@torch.no_grad()
+def begin_prototypes(model: ProgramReader, shown: LabelledCrops) -> None:
+    """Puts the prototype of each asset that is shown where the crop network sees it already."""
+    unit = [model.crops(part.float() / 255.0).embedding_NA for part in shown.crops_N3SS.split(64)]
+    total = torch.zeros_like(model.prototypes).index_add_(0, shown.asset_N, torch.cat(unit))
+    seen = shown.asset_N.unique()
+    model.prototypes[seen] = PROTOTYPE_LENGTH * functional.normalize(total[seen], dim=-1)
 
 
 def _take_over(model: ProgramReader, other: ProgramReader) -> None:

@@ -46,6 +46,8 @@ class Sheet:
     """Corner of the map's first cell."""
     cell_m: float
     height_XY: Float[np.ndarray, "X Y"]
+    is_seen_XY: Bool[np.ndarray, "X Y"] | None = None
+    """Where enough photos show it; everywhere when None."""
 
     def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
         """Heights, interpolated; beyond the map those of the nearest cell."""
@@ -67,6 +69,8 @@ class Ground:
     """Surface points that are not ground."""
     is_taken_KK: Bool[np.ndarray, "u v"] = field(default_factory=lambda: np.zeros((1, 1), bool))
     """Where low things stand, their insides too, on a map of half the cells' width."""
+    sheet: Sheet | None = None
+    """What the photos say of its height, where they were asked."""
 
     def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
         """Height of the ground, interpolated; beyond the map that of its nearest cell."""
@@ -75,6 +79,13 @@ class Ground:
     def is_known(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
         """Whether the ground at positions was seen."""
         return _at(self.is_known_GG, xy_N2, self.low_2, self.cell_m)
+
+    def is_sure(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
+        """Whether enough photos show the ground at positions for its height to be right."""
+        sheet = self.sheet
+        if sheet is None or sheet.is_seen_XY is None:
+            return self.is_known(xy_N2)
+        return _at(sheet.is_seen_XY, xy_N2, sheet.low_2, sheet.cell_m)
 
     def is_taken(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
         """Whether a low thing stands at positions."""
@@ -154,7 +165,8 @@ def laid_on(ground: Ground, sheet: Sheet, points_N3: NDArray) -> Ground:
     rise = points_N3[:, 2] - laid.height(points_N3[:, :2])
     fine = (2 * size[0], 2 * size[1])
     is_taken = _taken(points_N3, rise, ground.low_2, 0.5 * ground.cell_m, fine)
-    return replace(laid, is_taken_KK=is_taken, obstacles_N3=points_N3[rise > OBSTACLE_M])
+    obstacles = points_N3[rise > OBSTACLE_M]
+    return replace(laid, is_taken_KK=is_taken, obstacles_N3=obstacles, sheet=sheet)
 
 
 def _finished(rough: Ground, points_N3: NDArray) -> Ground:

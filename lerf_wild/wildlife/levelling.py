@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
@@ -55,6 +55,8 @@ class Evidence:
 
     push_N: Float[Tensor, "N"]
     curvature_N: Float[Tensor, "N"]
+    is_seen_N: Bool[Tensor, "N"]
+    """Whether at least MIN_VIEWS photos show it; nothing is said of the others."""
 
 
 def agreed_sheet(ground: Ground, views: Sequence[GroundView]) -> Sheet:
@@ -71,7 +73,8 @@ def agreed_sheet(ground: Ground, views: Sequence[GroundView]) -> Sheet:
         mean_N3, gains_V3 = mean_colours(views, points, gains_V3)
         found = evidence(views, points, mean_N3, gains_V3, step_m)
         sheet = _bent(sheet, first, bending, found, cell_N)
-    return sheet
+    seen_XY = np.bincount(cell_N, found.is_seen_N.numpy(), sheet.height_XY.size) > 0
+    return replace(sheet, is_seen_XY=seen_XY.reshape(sheet.height_XY.shape))
 
 
 def mean_colours(
@@ -122,11 +125,12 @@ def evidence(
         change_N3 += w[:, None] * j
         product_N += w * (r * j).sum(dim=-1)
         square_N += w * (j * j).sum(dim=-1)
-    scale_N = (number_N >= MIN_VIEWS) / SIGMA**2
+    is_seen_N = number_N >= MIN_VIEWS
+    scale_N = is_seen_N / SIGMA**2
     weight_N = weight_N.clamp(min=1e-9)
     push_N = (change_N3 * colour_N3).sum(dim=-1) / weight_N - product_N
     curvature_N = square_N - change_N3.square().sum(dim=-1) / weight_N
-    return Evidence(scale_N * push_N, (scale_N * curvature_N).clamp(min=0))
+    return Evidence(scale_N * push_N, (scale_N * curvature_N).clamp(min=0), is_seen_N)
 
 
 def _spread(ground: Ground) -> Sheet:

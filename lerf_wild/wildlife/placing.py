@@ -33,6 +33,8 @@ STEP_M = 0.1
 YAWS = 8
 SEARCH_M = 2.5
 """How far from where it was asked for a place is looked for."""
+FURTHER_M = 0.4
+"""How much further it may be to a place whose ground is surely known."""
 BELOW_M, ABOVE_M = 0.1, 0.3
 """How far off the ground an item that is placed by hand may stand before it is refused."""
 
@@ -112,14 +114,38 @@ def find_place(
             f"The ground there is too steep for {what} (over {STEEPEST_DEG:g} deg)."
         )
     yaws = [yaw_rad] if yaw_rad is not None else list(np.arange(YAWS) * 2 * np.pi / YAWS)
-    for spot in spots[level]:
-        for yaw in yaws:
-            if why_not(print_, spot, yaw, ground, others) is None:
-                return Place(np.array([*spot, foot_height(print_, spot, yaw, ground)]), float(yaw))
+    found = _first_free(print_, target, spots[level], yaws, ground, others)
+    if found is not None:
+        return found
     raise WildlifeError(
         f"There is no free room of {print_.sides()} for {what} within {reach_m:.1f} m of "
         f"({target[0]:.2f}, {target[1]:.2f}). Make it smaller or place it elsewhere."
     )
+
+
+def _first_free(
+    print_: Footprint,
+    target_2: NDArray,
+    spots_N2: NDArray,
+    yaws: Sequence[float],
+    ground: Ground,
+    others: Sequence[Standing],
+) -> Place | None:
+    """The first free spot, or one a little further whose ground the photos show under all soles."""
+    unsure, furthest = None, np.inf
+    for spot in spots_N2:
+        distance = float(np.linalg.norm(spot - target_2))
+        if distance > furthest:
+            break
+        for yaw in yaws:
+            if why_not(print_, spot, yaw, ground, others) is not None:
+                continue
+            place = Place(np.array([*spot, foot_height(print_, spot, yaw, ground)]), float(yaw))
+            if ground.is_sure(_touched(print_, spot, yaw)).all():
+                return place
+            if unsure is None:
+                unsure, furthest = place, distance + FURTHER_M
+    return unsure
 
 
 def free_places(
@@ -187,11 +213,14 @@ def _covered(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.f
 
 def foot_height(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
     """Height at which an upright item stands: the mean of the ground under its soles."""
+    return float(ground.height(_touched(print_, spot_2, yaw_rad)).mean())
+
+
+def _touched(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.float64]:
+    """Where an item touches the ground."""
     if print_.soles_S2 is None or len(print_.soles_S2) == 0:
-        under = _covered(print_, spot_2, yaw_rad)
-    else:
-        under = np.asarray(spot_2) + print_.soles_S2 @ _turn(yaw_rad).T
-    return float(ground.height(under).mean())
+        return _covered(print_, spot_2, yaw_rad)
+    return np.asarray(spot_2) + print_.soles_S2 @ _turn(yaw_rad).T
 
 
 def check_by_hand(foot_3: NDArray, ground: Ground, what: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lerf_wild.errors import WildlifeError
-from lerf_wild.wildlife.ground import find_ground
+from lerf_wild.wildlife.ground import Sheet, find_ground
 from lerf_wild.wildlife.placing import (
     Footprint,
     check_by_hand,
@@ -187,3 +189,18 @@ def test_an_item_stands_on_its_soles_and_not_on_the_middle_of_its_box(ground):
     assert foot_height(box, spot, 0.0, ground) == pytest.approx(expected)
     turned = spot + soles * [-1.0, -1.0]
     assert foot_height(box, spot, np.pi, ground) == pytest.approx(ground.height(turned).mean())
+
+
+def test_a_place_whose_ground_photos_show_under_all_soles_comes_first(ground):
+    soles = np.array([[-0.45, 0.0], [0.45, 0.0]])
+    print_ = replace(BOX, soles_S2=soles)
+    seen = np.ones((40, 40), bool)
+    sheet = Sheet(np.array([-4.0, -4.0]), 0.2, np.zeros((40, 40)), seen)
+    known = replace(ground, sheet=sheet)
+    first = find_place(print_, np.zeros(2), known, yaw_rad=0.0).foot_3[:2]
+    seen[tuple(np.floor((first + soles[0] + 4.0) / 0.2).astype(int))] = False
+    moved = find_place(print_, np.zeros(2), known, yaw_rad=0.0).foot_3[:2]
+    assert 0 < np.linalg.norm(moved - first) < 0.5
+    assert known.is_sure(moved + soles).all()
+    seen[:] = False
+    assert find_place(print_, np.zeros(2), known, yaw_rad=0.0).foot_3[:2] == pytest.approx(first)
