@@ -46,8 +46,8 @@ class Sheet:
     """Corner of the map's first cell."""
     cell_m: float
     height_XY: Float[np.ndarray, "X Y"]
-    is_seen_XY: Bool[np.ndarray, "X Y"] | None = None
-    """Where enough photos show it; everywhere when None."""
+    is_sure_XY: Bool[np.ndarray, "X Y"] | None = None
+    """Where enough photos show it and agree; everywhere when None."""
 
     def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
         """Heights, interpolated; beyond the map those of the nearest cell."""
@@ -81,11 +81,11 @@ class Ground:
         return _at(self.is_known_GG, xy_N2, self.low_2, self.cell_m)
 
     def is_sure(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
-        """Whether enough photos show the ground at positions for its height to be right."""
+        """Whether enough photos show the ground at positions, and agree on it."""
         sheet = self.sheet
-        if sheet is None or sheet.is_seen_XY is None:
+        if sheet is None or sheet.is_sure_XY is None:
             return self.is_known(xy_N2)
-        return _at(sheet.is_seen_XY, xy_N2, sheet.low_2, sheet.cell_m)
+        return _at(sheet.is_sure_XY, xy_N2, sheet.low_2, sheet.cell_m)
 
     def is_taken(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
         """Whether a low thing stands at positions."""

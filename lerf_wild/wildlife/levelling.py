@@ -47,6 +47,9 @@ STEPS_M = (0.02, 0.02, 0.01, 0.01, 0.01, 0.01)
 """Half the height over which each step looks how colours change: far, then near."""
 MAX_STEP_M = 0.05
 MIN_VIEWS = 3
+AGREE = 0.04
+"""Photos that differ by more (root mean square over views and channels) show no ground there: water
+that mirrors, leaves, the edge of a thing."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Evidence:
 
     push_N: Float[Tensor, "N"]
     curvature_N: Float[Tensor, "N"]
-    is_seen_N: Bool[Tensor, "N"]
-    """Whether at least MIN_VIEWS photos show it; nothing is said of the others."""
+    is_sure_N: Bool[Tensor, "N"]
+    """Whether at least MIN_VIEWS photos show it and agree."""
 
 
 def agreed_sheet(ground: Ground, views: Sequence[GroundView]) -> Sheet:
@@ -73,8 +76,8 @@ def agreed_sheet(ground: Ground, views: Sequence[GroundView]) -> Sheet:
         mean_N3, gains_V3 = mean_colours(views, points, gains_V3)
         found = evidence(views, points, mean_N3, gains_V3, step_m)
         sheet = _bent(sheet, first, bending, found, cell_N)
-    seen_XY = np.bincount(cell_N, found.is_seen_N.numpy(), sheet.height_XY.size) > 0
-    return replace(sheet, is_seen_XY=seen_XY.reshape(sheet.height_XY.shape))
+    sure_XY = np.bincount(cell_N, found.is_sure_N.numpy(), sheet.height_XY.size) > 0
+    return replace(sheet, is_sure_XY=sure_XY.reshape(sheet.height_XY.shape))
 
 
 def mean_colours(
@@ -106,31 +109,37 @@ def evidence(
 
     With r the colour less the mean and J its change with height, each less its mean over views:
     push = -sum w J r / SIGMA^2, curvature = sum w J^2 / SIGMA^2. The sums are taken one view at a
-    time, so that memory does not grow with the views.
+    time, so that memory does not grow with the views. Nothing is said of what fewer than MIN_VIEWS
+    photos show.
     """
     count = len(points_N3)
     up_3 = torch.tensor([0.0, 0.0, step_m])
     weight_N, number_N = torch.zeros(count), torch.zeros(count)
     colour_N3, change_N3 = torch.zeros(count, 3), torch.zeros(count, 3)
-    product_N, square_N = torch.zeros(count), torch.zeros(count)
+    product_N, square_N, spread_N = torch.zeros(3, count)
+    shown_N = torch.zeros(count)
     for view, gain_3 in zip(views, gains_V3):
         w = seen(view, points_N3)[1]
         r = gain_3 * colours_at(view, points_N3) - mean_N3
         higher, lower = colours_at(view, points_N3 + up_3), colours_at(view, points_N3 - up_3)
         j = gain_3 * (higher - lower) / (2 * step_m)
+        far_N = r.square().sum(dim=-1)
         number_N += w > 0
-        w = w / (1 + r.square().sum(dim=-1) / (OUTLIER * SIGMA) ** 2)
+        shown_N += w
+        spread_N += w * far_N / 3
+        w = w / (1 + far_N / (OUTLIER * SIGMA) ** 2)
         weight_N += w
         colour_N3 += w[:, None] * r
         change_N3 += w[:, None] * j
         product_N += w * (r * j).sum(dim=-1)
         square_N += w * (j * j).sum(dim=-1)
-    is_seen_N = number_N >= MIN_VIEWS
-    scale_N = is_seen_N / SIGMA**2
+    is_shown_N = number_N >= MIN_VIEWS
+    is_sure_N = is_shown_N & (spread_N < AGREE**2 * shown_N)
+    scale_N = is_shown_N / SIGMA**2
     weight_N = weight_N.clamp(min=1e-9)
     push_N = (change_N3 * colour_N3).sum(dim=-1) / weight_N - product_N
     curvature_N = square_N - change_N3.square().sum(dim=-1) / weight_N
-    return Evidence(scale_N * push_N, (scale_N * curvature_N).clamp(min=0), is_seen_N)
+    return Evidence(scale_N * push_N, (scale_N * curvature_N).clamp(min=0), is_sure_N)
 
 
 def _spread(ground: Ground) -> Sheet:

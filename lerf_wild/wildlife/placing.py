@@ -131,7 +131,7 @@ def _first_free(
     ground: Ground,
     others: Sequence[Standing],
 ) -> Place | None:
-    """The first free spot, or one a little further whose ground the photos show under all soles."""
+    """The first free spot, or one a little further with sure ground under all soles."""
     unsure, furthest = None, np.inf
     for spot in spots_N2:
         distance = float(np.linalg.norm(spot - target_2))

@@ -21,7 +21,7 @@ from lerf_wild.wildlife.ground import Ground, Sheet, find_ground, laid_on
 from lerf_wild.wildlife.scene_light import SceneLight, estimate_light, usual_light
 
 POINTS = 60_000
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -81,24 +81,24 @@ def kept_surroundings(
         "points": ((None, 3), torch.float32),
         "colours": ((None, 3), torch.uint8),
         "sheet": ((None, None), torch.float64),
-        "is_seen": ((None, None), torch.bool),
+        "is_sure": ((None, None), torch.bool),
         "sheet_low_and_cell": ((3,), torch.float64),
     }
     found = kept.get(key, like)
     if found is not None:
-        points, colours, heights, is_seen, (*low_2, cell_m) = (
+        points, colours, heights, is_sure, (*low_2, cell_m) = (
             found[name].numpy().copy() for name in like
         )
-        sheet = Sheet(np.array(low_2), float(cell_m), heights, is_seen) if heights.size else None
+        sheet = Sheet(np.array(low_2), float(cell_m), heights, is_sure) if heights.size else None
         return Surroundings(points.astype(np.float64), colours, sheet)
     made = make()
     sheet = made.sheet or Sheet(np.zeros(2), 1.0, np.zeros((0, 0)))
-    is_seen = np.ones_like(sheet.height_XY, bool) if sheet.is_seen_XY is None else sheet.is_seen_XY
+    is_sure = np.ones_like(sheet.height_XY, bool) if sheet.is_sure_XY is None else sheet.is_sure_XY
     tensors: dict[str, Tensor] = {
         "points": torch.from_numpy(made.points_N3.astype(np.float32)),
         "colours": torch.from_numpy(np.ascontiguousarray(made.colours_N3)),
         "sheet": torch.from_numpy(np.ascontiguousarray(sheet.height_XY)),
-        "is_seen": torch.from_numpy(is_seen),
+        "is_sure": torch.from_numpy(is_sure),
         "sheet_low_and_cell": torch.tensor([*sheet.low_2, sheet.cell_m], dtype=torch.float64),
     }
     kept.put(key, tensors, {"kind": "surroundings"})

@@ -151,3 +151,20 @@ def test_evidence_is_that_of_a_loop_over_points_and_views(lawn, views):
             push, curvature = torch.zeros(()), torch.zeros(())
         assert float(found.push_N[n]) == pytest.approx(float(push), rel=1e-3, abs=1e-2)
         assert float(found.curvature_N[n]) == pytest.approx(float(curvature), rel=1e-3, abs=1e-2)
+
+
+def test_where_photos_do_not_agree_the_ground_is_not_sure(lawn, views):
+    pond = np.linalg.norm(lawn[:, :2], axis=1) < 0.5
+    mirrored = []
+    for k, one in enumerate(views):
+        local = (torch.from_numpy(lawn[pond]).float() - one.pose_34[:, 3]) @ one.pose_34[:, :3]
+        columns = (-FOCAL * local[:, 0] / local[:, 2] + SIZE[1] / 2).long().clamp(0, SIZE[1] - 1)
+        rows = (FOCAL * local[:, 1] / local[:, 2] + SIZE[0] / 2).long().clamp(0, SIZE[0] - 1)
+        colours = one.colours_3HW.clone()
+        colours[:, rows, columns] = 0.2 + 0.06 * k
+        mirrored.append(replace(one, colours_3HW=colours))
+    sheet = agreed_sheet(find_ground(lawn), mirrored)
+    ground = laid_on(find_ground(lawn), sheet, lawn)
+    around = 1.2 * np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+    assert ground.is_sure(around).all()
+    assert not ground.is_sure(0.2 * around).any()
