@@ -15,11 +15,14 @@ from scipy.spatial.transform import Rotation
 
 from lerf_wild.cli.scored import ScoredScene
 from lerf_wild.frames import Placed
-from lerf_wild.language.regions import LINK_SHARE, FoundRegion, find_regions
+from lerf_wild.language.regions import LINK_SHARE, FoundRegion, find_regions, supported
 from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 
 LINK_GAPS = 2.0
 """Points within this many usual gaps belong to one thing: even samples are not evenly spaced."""
+
+SUPPORT_GAPS = 3.0
+"""A place is what lies within this many usual gaps."""
 
 TOP_SHARE = 2e-4
 """Share of the points, the most relevant ones, whose mean is the score of a phrase: a single stray
@@ -50,7 +53,7 @@ class Answer:
     scale: float
     """Size at which it was found, in metres or scene units."""
     position: tuple[float, ...]
-    """The most relevant point."""
+    """The most relevant place (see `language.regions.supported`)."""
     box: Box | None
     """None for a phrase that is not there."""
     regions: int
@@ -91,8 +94,9 @@ def _answer(place: Placed, found: ScoredScene, index: int, score: float, gap: fl
     # Boxes are upright in the nerf frame, whose z points up whatever the capture's own axes are.
     # Where points are sparse, neighbours are linked however small the thing that is sought.
     link = max(size, LINK_GAPS * gap / LINK_SHARE)
-    regions = find_regions(points_N3, scores_N, link) if present else []
-    peak_3 = np.asarray(regions[0].peak if regions else points_N3[int(np.argmax(scores_N))])
+    support_N = supported(points_N3, scores_N, SUPPORT_GAPS * gap)
+    regions = find_regions(points_N3, scores_N, link, support_N=support_N) if present else []
+    peak_3 = np.asarray(regions[0].peak if regions else points_N3[int(np.argmax(support_N))])
     return Answer(
         phrase=found.phrases[index],
         present=present,

@@ -16,7 +16,7 @@ from lerf_wild.storage.atomic import writing
 USUAL_SEED, USUAL_SCENES = 10_000, 40
 """Scenes that say what is usual in one; none of them is measured."""
 MOST_SAMPLES = 65_536
-TABLE_WIDTH = 120
+TABLE_WIDTH = 140
 """Characters of the table of figures, also where a pipe or a narrow window would cut its words."""
 ProgramFile = Annotated[
     Path, tyro.conf.Positional, tyro.conf.arg(metavar="PROGRAM", help="A .scene, .txt or .json.")

@@ -25,6 +25,8 @@ FEATURES = 256
 EMBEDDING = 128
 GEOMETRY = 9
 YAW_BINS = 16
+LEAST_CHANCE = 1e-3
+"""No direction is less likely."""
 SHARPNESS = 16.0
 """Scale of cosines before the softmax over training assets."""
 
@@ -80,6 +82,22 @@ def cut_crops(rgb_B3HW: Tensor, picture_N: Tensor, boxes_N4: Tensor) -> Tensor:
 def yaw_bin(yaw_N: Tensor) -> Tensor:
     """The bin (N,) of an angle in radians; bin 0 is centred on 0."""
     return (yaw_N * YAW_BINS / (2 * torch.pi)).round().long() % YAW_BINS
+
+
+@torch.no_grad()
+def facing(network: CropNetwork, crops_N3SS: Tensor, yaws: int) -> Tensor:
+    """Log chances (N, yaws) that noses point in equally spaced directions, by crops in 0-1 and
+    their mirror images."""
+    if len(crops_N3SS) == 0:
+        return torch.zeros(0, yaws)
+    both = network(torch.cat([crops_N3SS, crops_N3SS.flip(-1)])).yaw_NQ.softmax(dim=-1)
+    own, other = both.chunk(2)
+    # A mirrored nose that points to bin k points to the bin as far on the other side of up.
+    chance_NQ = (own + other[:, (YAW_BINS // 2 - torch.arange(YAW_BINS)) % YAW_BINS]) / 2
+    place_Y = torch.arange(yaws) * YAW_BINS / yaws
+    low_Y = place_Y.long()
+    log_NQ = (chance_NQ + LEAST_CHANCE).log()
+    return torch.lerp(log_NQ[:, low_Y], log_NQ[:, (low_Y + 1) % YAW_BINS], place_Y - low_Y)
 
 
 def box_geometry(boxes_N4: Tensor, horizon_N: Tensor, focal_N: Tensor, side: int) -> Tensor:

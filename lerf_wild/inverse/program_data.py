@@ -17,7 +17,7 @@ from lerf_wild.inverse.program_templates import template_crops
 from lerf_wild.synth.raw_data import RawJob, decode
 from lerf_wild.synth.shards import read_dataset
 
-TEMPLATES_EACH = 4
+TEMPLATES_EACH = 3
 
 
 def load_samples(folders: Sequence[Path]) -> list[Sample]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lerf_wild.inverse.program_candidates import candidates
-from lerf_wild.inverse.program_crops import cut_crops
+from lerf_wild.inverse.program_crops import cut_crops, facing
 from lerf_wild.inverse.program_decoder import Values
 from lerf_wild.inverse.program_detector import (
     PITCH,
@@ -41,6 +41,8 @@ THRESHOLD = 0.35
 ROTATION_WEIGHT = 0.4
 """What the decoder's rotation counts beside the correlation with templates when the seen side of an
 asset is chosen; found on the validation scenes."""
+FACING_WEIGHT = 0.1
+"""The same for the log chances of directions, which know when front and back are alike."""
 DEFAULT_FOV_DEG = 40.0
 """Vertical field of view of the training's pictures."""
 
@@ -122,9 +124,12 @@ def read_boxes(
         else:
             own, box_N4 = torch.zeros_like(rows), boxes.box_BK4[i, rows]
             picture = rgb_B3HW[i : i + 1]
+            crops = cut_crops(picture, own, box_N4)
             likeness = match_boxes(templates.bank, picture, own, box_N4)
-            clip = clip_embeddings(cut_crops(picture, own, box_N4))
-            objects, choices = _matched(objects, likeness, clip, templates, float(pitch_B[i]))
+            seen = _Seen(
+                likeness, clip_embeddings(crops), facing(model.crops, crops, likeness.shape[2])
+            )
+            objects, choices = _matched(objects, seen, templates, float(pitch_B[i]))
         readings.append(_reading(objects, choices, settings))
     return readings
 
@@ -169,6 +174,16 @@ class _Objects:
         )
 
 
+class _Seen(NamedTuple):
+    """What the crops of a picture show."""
+
+    correlation_NMY: Tensor
+    """With all templates."""
+    clip_NA: Tensor
+    facing_NY: Tensor
+    """Log chances of directions."""
+
+
 class _Choice(NamedTuple):
     """Which asset an object is, and which side of it is seen."""
 
@@ -181,8 +196,7 @@ class _Choice(NamedTuple):
 
 def _matched(
     objects: _Objects,
-    correlation_NMY: Tensor,
-    clip_NA: Tensor,
+    seen: _Seen,
     templates: Templates,
     pitch_deg: float,
 ) -> tuple[_Objects, list[_Choice]]:
@@ -192,7 +206,8 @@ def _matched(
         return objects, []
     kinds = functional.log_softmax(objects.of(objects.values.kind_BK6), dim=-1)
     look = functional.normalize(objects.of(objects.values.appearance_BKA), dim=-1)
-    scores = templates.likeness(torch.cat([look, clip_NA], dim=1), correlation_NMY, kinds)
+    query = torch.cat([look, seen.clip_NA], dim=1)
+    scores = templates.likeness(query, seen.correlation_NMY, kinds)
     stood = Stood.of(objects.of(objects.loc), objects.of(objects.height), pitch_deg)
     camera_m = camera_height(stood.unit_N, scores, templates.height_M)
     scores = sized(scores, stood.unit_N, templates.height_M, camera_m)
@@ -205,17 +220,17 @@ def _matched(
             yaw,
             float(score[j, 0] - score[j, min(1, score.shape[1] - 1)]),
         )
-        for j, yaw in enumerate(_seen_yaws(objects, correlation_NMY, order[:, 0]))
+        for j, yaw in enumerate(_seen_yaws(objects, seen, order[:, 0]))
     ]
 
 
-def _seen_yaws(objects: _Objects, correlation_NMY: Tensor, asset_N: Tensor) -> list[float]:
+def _seen_yaws(objects: _Objects, seen: _Seen, asset_N: Tensor) -> list[float]:
     """The side of each object's asset that looks most like the picture."""
     yaw_N = rotation_yaw(to_rotation(objects.of(objects.values.rotation_BK9).float()))
-    side_Y = torch.arange(correlation_NMY.shape[2]) * 2 * math.pi / correlation_NMY.shape[2]
+    side_Y = torch.arange(seen.facing_NY.shape[1]) * 2 * math.pi / seen.facing_NY.shape[1]
     turned_NY = ROTATION_WEIGHT * torch.cos(side_Y - yaw_N[:, None])
-    own_NY = correlation_NMY[torch.arange(len(asset_N)), asset_N]
-    return [best_yaw(row) for row in own_NY + turned_NY]
+    own_NY = seen.correlation_NMY[torch.arange(len(asset_N)), asset_N]
+    return [best_yaw(row) for row in own_NY + turned_NY + FACING_WEIGHT * seen.facing_NY]
 
 
 def _numbered(model: ProgramReader, objects: _Objects) -> list[_Choice]:

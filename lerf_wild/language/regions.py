@@ -22,6 +22,11 @@ smaller, gaps between two of them larger."""
 TRIM_SHARE = 0.01
 """Share of points at either end of each axis that a box may leave out, as strays of the depth."""
 
+SUPPORT, NEAREST = 8, 32
+"""Points that make a place relevant, and the neighbours among which they are looked for."""
+FEWEST = 200
+"""Of a phrase that is nowhere, this many of the best points are looked at."""
+
 
 @dataclass(frozen=True)
 class UprightBox:
@@ -52,9 +57,9 @@ class FoundRegion:
     """One connected group of relevant points."""
 
     peak: tuple[float, float, float]
-    """Position of its most relevant point."""
+    """Position of its most relevant place."""
     score: float
-    """Relevancy at the peak."""
+    """Its highest relevancy."""
     centroid: tuple[float, float, float]
     """Mean position, weighted by how far the relevancy is above the threshold."""
     box: UprightBox
@@ -68,6 +73,7 @@ def find_regions(
     threshold: float = MASK_RELEVANCY,
     existence: float = EXISTENCE_RELEVANCY,
     max_regions: int = 10,
+    support_N: Float[np.ndarray, "N"] | None = None,
 ) -> list[FoundRegion]:
     """Groups the relevant points of a phrase into regions, the most relevant first.
 
@@ -78,20 +84,51 @@ def find_regions(
         threshold: points above it belong to a region.
         existence: regions whose peak is not above it are left out.
         max_regions: at most this many are returned.
+        support_N: what decides where a region's peak is and which region comes first (see
+            `supported`); the scores when None.
     """
     chosen_N = np.isfinite(points_N3).all(-1) & (np.nan_to_num(scores_N) > threshold)
     points, scores = np.asarray(points_N3, np.float64)[chosen_N], np.asarray(scores_N)[chosen_N]
     if len(points) == 0:
         return []
+    ranks = scores if support_N is None else np.asarray(support_N)[chosen_N]
     groups = group_points(points, LINK_SHARE * size)
-    peaks = np.full(groups.max() + 1, -np.inf)
+    peaks, highest = np.full((2, groups.max() + 1), -np.inf)
     np.maximum.at(peaks, groups, scores)
-    best_first = np.argsort(-peaks, kind="stable")[:max_regions]
-    return [
-        _describe(points[groups == group], scores[groups == group], threshold)
-        for group in best_first
-        if peaks[group] > existence
+    np.maximum.at(highest, groups, ranks)
+    best_first = [
+        group for group in np.argsort(-highest, kind="stable") if peaks[group] > existence
     ]
+    own = [groups == group for group in best_first[:max_regions]]
+    return [_describe(points[rows], scores[rows], ranks[rows], threshold) for rows in own]
+
+
+def supported(
+    points_N3: Float[np.ndarray, "N 3"],
+    scores_N: Float[np.ndarray, "N"],
+    reach: float,
+    threshold: float = MASK_RELEVANCY,
+) -> Float[np.ndarray, "N"]:
+    """How relevant a place is, rather than one stray point of it.
+
+    The mean of the SUPPORT highest scores among its NEAREST points within reach, missing ones as 0. The most
+    relevant point alone may be a sample that hangs in the air between two things.
+
+    Args:
+        points_N3: evenly spread over surfaces.
+        scores_N: relevancy of every point.
+        reach: radius; a few times the distance of neighbouring points.
+        threshold: points below it, but for the best few, are given 0.
+    """
+    found_N = np.zeros(len(scores_N))
+    if len(scores_N) == 0:
+        return found_N
+    least = np.partition(scores_N, -min(FEWEST, len(scores_N)))[-min(FEWEST, len(scores_N))]
+    rows = np.flatnonzero(scores_N >= min(threshold, least))
+    near_RK = cKDTree(points_N3).query(points_N3[rows], k=NEAREST, distance_upper_bound=reach)[1]
+    scores_RK = np.append(scores_N, 0.0)[near_RK]
+    found_N[rows] = np.partition(scores_RK, NEAREST - SUPPORT, axis=1)[:, -SUPPORT:].mean(axis=1)
+    return found_N
 
 
 def group_points(points_N3: Float[np.ndarray, "N 3"], distance: float) -> Int[np.ndarray, "N"]:
@@ -158,14 +195,17 @@ def _edge_angles(points_N2: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "E"]:
 
 
 def _describe(
-    points: Float[np.ndarray, "N 3"], scores: Float[np.ndarray, "N"], threshold: float
+    points: Float[np.ndarray, "N 3"],
+    scores: Float[np.ndarray, "N"],
+    ranks: Float[np.ndarray, "N"],
+    threshold: float,
 ) -> FoundRegion:
-    peak = int(np.argmax(scores))
+    peak = int(np.argmax(ranks))
     weights = np.maximum(scores - threshold, 1e-9)
     centroid = (points * weights[:, None]).sum(0) / weights.sum()
     return FoundRegion(
         peak=tuple(float(value) for value in points[peak]),
-        score=float(scores[peak]),
+        score=float(scores.max()),
         centroid=tuple(float(value) for value in centroid),
         box=upright_box(points),
         point_count=len(points),

@@ -33,8 +33,8 @@ STEP_M = 0.1
 YAWS = 8
 SEARCH_M = 2.5
 """How far from where it was asked for a place is looked for."""
-FURTHER_M = 0.4
-"""How much further it may be to a place whose ground is surely known."""
+FURTHER_M, SURE_SHARE = 0.4, 0.75
+"""How much further it may be to a place where this share of the soles has sure ground."""
 BELOW_M, ABOVE_M = 0.1, 0.3
 """How far off the ground an item that is placed by hand may stand before it is refused."""
 
@@ -141,7 +141,7 @@ def _first_free(
             if why_not(print_, spot, yaw, ground, others) is not None:
                 continue
             place = Place(np.array([*spot, foot_height(print_, spot, yaw, ground)]), float(yaw))
-            if ground.is_sure(_touched(print_, spot, yaw)).all():
+            if ground.is_sure(_touched(print_, spot, yaw)).mean() >= SURE_SHARE:
                 return place
             if unsure is None:
                 unsure, furthest = place, distance + FURTHER_M

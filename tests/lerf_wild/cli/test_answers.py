@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,11 +52,18 @@ def test_a_phrase_is_found_where_it_is(plain_run, found):
     np.testing.assert_allclose(fox.box.centre, BOX_CENTRE_WORLD, atol=0.03)
     np.testing.assert_allclose(fox.box.size, BOX_SIZE_WORLD, rtol=0.08)
     assert abs(np.sin(fox.box.yaw_rad)) < 0.05
-    transform = plain_run.transform_34
-    world_3 = (found.points.positions_N3[4500] / plain_run.scale - transform[:, 3]) @ transform[
-        :, :3
-    ]
-    np.testing.assert_allclose(fox.position, world_3, rtol=1e-5)
+    off = np.abs(np.array(fox.position) - BOX_CENTRE_WORLD)
+    assert (off < 0.5 * BOX_SIZE_WORLD + 1e-4).all()
+
+
+def test_one_stray_point_is_not_where_a_phrase_is(plain_run, found):
+    scores = found.points.relevancy_NP.copy()
+    scores[100, 0] = 0.99
+    stray = replace(found, points=replace(found.points, relevancy_NP=scores))
+    fox = answers(plain_run, stray)[0]
+    assert fox.regions == 2
+    assert (np.abs(np.array(fox.position) - BOX_CENTRE_WORLD) < 0.5 * BOX_SIZE_WORLD + 1e-4).all()
+    np.testing.assert_allclose(fox.box.centre, BOX_CENTRE_WORLD, atol=0.03)
 
 
 def test_boxes_turn_with_their_quaternion(plain_run, found):

@@ -118,3 +118,18 @@ def test_most_relevant_regions_come_first(rng):
     scores = np.repeat([0.7, 0.9, 0.62, 0.8, 0.3], 50)
     found = find_regions(points, scores, size=2.0, max_regions=3)
     assert [region.score for region in found] == [0.9, 0.8, 0.7]
+
+
+def test_support_is_the_mean_of_the_best_neighbours():
+    from lerf_wild.language.regions import SUPPORT, supported
+
+    draw = np.random.default_rng(3)
+    points, scores = draw.uniform(0, 1, (1500, 3)), draw.uniform(0, 1, 1500)
+    found = supported(points, scores, 0.12, threshold=0.5)
+    for row in np.flatnonzero(scores >= 0.5)[::40]:
+        near = np.linalg.norm(points - points[row], axis=1) < 0.12
+        best = np.sort(scores[near])[::-1][:SUPPORT]
+        assert found[row] == pytest.approx(best.sum() / SUPPORT)
+    assert (found[scores < 0.5] == 0).all()
+    assert supported(points, 0.1 * scores, 0.12, threshold=0.5).max() > 0
+    assert supported(points[:0], scores[:0], 0.12).shape == (0,)
