@@ -111,8 +111,8 @@ def supported(
 ) -> Float[np.ndarray, "N"]:
     """How relevant a place is, rather than one stray point of it.
 
-    The mean of the SUPPORT highest scores among its NEAREST points within reach, missing ones as 0. The most
-    relevant point alone may be a sample that hangs in the air between two things.
+    The mean of the SUPPORT highest scores among the NEAREST points within reach; a missing one
+    counts 0. The most relevant point alone may be a sample that hangs in the air between things.
 
     Args:
         points_N3: evenly spread over surfaces.
