@@ -101,8 +101,9 @@ class ProgramDetector(nn.Module):
         return self.heat(x), self.box(x)
 
 
-SIDES = {SIZE: 1.0, 320: 0.6, 192: 0.4}
-"""Sizes at which a picture is looked at, and what each counts; found on validation scenes."""
+SIDES = (SIZE, 320, 192)
+"""Sizes at which a picture is looked at; the detector is trained at all of them. On validation
+scenes of new assets the three together find the right number in 0.79, one of them in 0.75."""
 
 
 @torch.no_grad()
@@ -112,7 +113,7 @@ def seen_often(detector: ProgramDetector, rgb_B3HW: Float[Tensor, "B 3 H W"]) ->
     found = detector(rgb_B3HW)
     shape = found.heat_BKhw.shape[-2:]
     heat, box = torch.zeros_like(found.heat_BKhw), torch.zeros_like(found.box_B4hw)
-    for side, weight in SIDES.items():
+    for side in SIDES:
         if side == SIZE:
             parts = _with_mirrored(found[:2], detector.centres(rgb_B3HW.flip(-1)))
         else:
@@ -120,8 +121,7 @@ def seen_often(detector: ProgramDetector, rgb_B3HW: Float[Tensor, "B 3 H W"]) ->
             maps = _with_mirrored(detector.centres(sized), detector.centres(sized.flip(-1)))
             maps = (maps[0], _in_cells(maps[1], side))
             parts = tuple(functional.interpolate(part, shape, mode="bilinear") for part in maps)
-        share = weight / sum(SIDES.values())
-        heat, box = heat + share * parts[0], box + share * parts[1]
+        heat, box = heat + parts[0] / len(SIDES), box + parts[1] / len(SIDES)
     return found._replace(heat_BKhw=heat.logit(eps=1e-6), box_B4hw=box)
 
 

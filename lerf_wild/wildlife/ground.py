@@ -36,6 +36,8 @@ MIN_TAKEN = 2
 PLATE_CELLS, PLATE_SMOOTHING = 40, 0.1
 """Cells that each height follows from, and how little it follows any one of them."""
 MAX_CELLS = 400
+LEAST_FALL = 0.05
+"""Rays that fall by less than this share of their length say little of where the ground is."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,25 @@ class Ground:
         slope_y = self.height(xy + [0, step]) - self.height(xy - [0, step])
         normal = np.stack([-slope_x, -slope_y, np.full(len(xy), 2 * step)], axis=1)
         return normal / np.linalg.norm(normal, axis=1, keepdims=True)
+
+    def met(
+        self, points_N3: NDArray, directions_N3: NDArray
+    ) -> tuple[Float[np.ndarray, "N 3"], Bool[np.ndarray, "N"]]:
+        """Where the rays that end near the ground meet it, and which do; other ends stay.
+
+        Args:
+            points_N3: Where a field ends rays.
+            directions_N3: Unit directions of the rays.
+        """
+        ends, towards = np.asarray(points_N3, float), np.asarray(directions_N3, float)
+        fall = np.minimum(towards[:, 2], -LEAST_FALL)
+        moved = ends.copy()
+        for _ in range(3):
+            rise = moved[:, 2] - self.height(moved[:, :2])
+            moved = moved - (rise / fall)[:, None] * towards
+        is_near = np.abs(ends[:, 2] - self.height(ends[:, :2])) < GROUND_BAND_M
+        is_near &= (towards[:, 2] < -LEAST_FALL) & self.is_known(ends[:, :2])
+        return np.where(is_near[:, None], moved, ends), is_near
 
     def under(self, origins_N3: NDArray, directions_N3: NDArray) -> Float[np.ndarray, "N 3"]:
         """Where rays meet the ground, NaN for those that don't within 200 m."""

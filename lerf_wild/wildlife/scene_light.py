@@ -1,11 +1,10 @@
 """The light of a captured place, estimated from its surfaces: where the sun is and what it adds.
 
-Symbols: N surface points, D candidate directions. Frame: the stage (metres, z up). Colours are
+Symbols: N surface points. Frame: the stage (metres, z up). Colours are
 linear RGB in 0-1.
 
-Ground that a thing of the scene hides from the sun is dark. For each of many directions the points
-themselves say what would lie in shadow; the direction in which that agrees best with what is dark
-is the sun's. The ratio of lit to shaded ground is then (ambient + sun cos) / ambient.
+The sun's direction is that of `sun_search`. The ratio of lit to shaded ground is then
+(ambient + sun cos) / ambient.
 """
 
 from __future__ import annotations
@@ -18,14 +17,13 @@ from scipy import ndimage
 
 from lerf_wild.render.light import Floats, Light
 from lerf_wild.wildlife.ground import Ground
+from lerf_wild.wildlife.sun_search import best_sun, direction, voxels_of
 
 SHADOW_CELL_M = 0.12
 SHADOW_BIAS_M = 0.1
 """How far before a point something has to be to shade it; surfaces of fields are this vague."""
 SHADOW_SPREAD_M = 0.24
 """How far from its own ray a point shades, for level ground not to shade itself."""
-ELEVATIONS_DEG = (20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
-AZIMUTH_STEP_DEG = 15.0
 REACH_M = 8.0
 """Ground within this of the middle decides."""
 MIN_AGREEMENT = 0.12
@@ -100,11 +98,15 @@ def estimate_light(
     rise = points[:, 2] - ground.height(points[:, :2])
     is_ground = (np.abs(rise) < 0.1) & (np.linalg.norm(points[:, :2] - middle, axis=1) < REACH_M)
     floor, tone = points[is_ground], colours[is_ground]
-    sun, agreement = _best_sun(points, floor, tone)
+    # On the ground as the photos have it: shade falls there, and the field's points are off.
+    floor = np.column_stack([floor[:, :2], ground.height(floor[:, :2])])
+    found, agreement = best_sun(voxels_of(points, rise), floor, tone)
+    is_known = found is not None and agreement >= MIN_AGREEMENT
+    sun = found if is_known else direction(USUAL_ELEVATION_DEG, USUAL_AZIMUTH_DEG)
     shade = sun_map(points, sun)
     zenith, horizon = sky_3 or (USUAL_ZENITH_3, USUAL_HORIZON_3)
     ambient = 0.5 * (0.6 * zenith + 0.4 * horizon)
-    strength = _strength(shade, floor, tone) if agreement >= MIN_AGREEMENT else 1.0
+    strength = _strength(shade, floor, tone) if is_known else 1.0
     ratio = 1.0 + strength * (_usual_ratio(float(sun[2])) - 1.0)
     light = Light(
         sun_direction_3=sun,
@@ -147,13 +149,6 @@ def sun_map(points_N3: NDArray, sun_3: NDArray) -> SunMap:
     return SunMap(np.float32(sun_3), low, spread)
 
 
-def direction(elevation_deg: float, azimuth_deg: float) -> Floats:
-    """Unit vector on the stage; the azimuth is counter-clockwise from x."""
-    elevation, azimuth = np.radians(elevation_deg), np.radians(azimuth_deg)
-    flat = np.cos(elevation)
-    return np.float32([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
-
-
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
 
 
@@ -164,39 +159,6 @@ def _sun_coordinates(points_N3: NDArray, sun_3: NDArray) -> tuple[NDArray, NDArr
     side = side / max(float(np.linalg.norm(side)), 1e-9) if sun[2] < 0.999 else np.eye(3)[0]
     other = np.cross(sun, side)
     return points_N3 @ np.stack([side, other], axis=1), points_N3 @ sun
-
-
-def _best_sun(points: NDArray, floor: NDArray, tone: NDArray) -> tuple[Floats, float]:
-    usual = direction(USUAL_ELEVATION_DEG, USUAL_AZIMUTH_DEG)
-    if len(floor) < 500:
-        return usual, 0.0
-    step = max(len(floor) // 6000, 1)
-    floor, bright = floor[::step], _evened(floor[::step], np.log(tone[::step].mean(1) + 0.02))
-    tried = [(e, a) for e in ELEVATIONS_DEG for a in np.arange(0.0, 360.0, AZIMUTH_STEP_DEG)]
-    for spread in (7.5, 3.0, 1.5):
-        scores = [_agreement(points, floor, bright, direction(*one)) for one in tried]
-        elevation, azimuth = tried[int(np.argmax(scores))]
-        best = max(scores)
-        shifts = (-spread, -0.5 * spread, 0.0, 0.5 * spread, spread)
-        tried = [(np.clip(elevation + e, 12, 82), azimuth + a) for e in shifts for a in shifts]
-    if best < MIN_AGREEMENT:
-        return usual, float(best)
-    return direction(elevation, azimuth), float(best)
-
-
-def _evened(floor_N3: NDArray, bright_N: NDArray, cell_m: float = 3.0) -> NDArray:
-    """Brightness less its mean over a wide neighbourhood, which is paint rather than shade."""
-    cells = np.floor((floor_N3[:, :2] - floor_N3[:, :2].min(axis=0)) / cell_m).astype(int)
-    flat = cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1]
-    mean = np.bincount(flat, weights=bright_N) / np.maximum(np.bincount(flat), 1)
-    return bright_N - mean[flat]
-
-
-def _agreement(points: NDArray, floor: NDArray, bright: NDArray, sun: NDArray) -> float:
-    lit = sun_map(points, sun).lit(floor)
-    if lit.std() < 0.05:
-        return 0.0
-    return float(np.corrcoef(lit, bright)[0, 1])
 
 
 def _strength(shade: SunMap, floor: NDArray, tone: NDArray) -> float:

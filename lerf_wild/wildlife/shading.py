@@ -62,3 +62,30 @@ def shadow_factors(
     dim = ambient(light, normals)
     factors[rows] = (dim / (dim + had[:, None] * light.sun_colour_3)) ** GAMMA
     return factors
+
+
+def soft_shadow_factors(
+    scene: ItemScene,
+    scene_light: SceneLight,
+    points_N3: NDArray,
+    normals_N3: NDArray,
+    origins_N3: NDArray,
+    spread_NK3: NDArray,
+) -> Floats:
+    """The mean of `shadow_factors` over the rays through a pixel, where they meet its surface.
+
+    Args:
+        scene: The items.
+        scene_light: The light.
+        points_N3: Where the ray through the middle of each pixel meets the surface.
+        normals_N3: Unit normals there.
+        origins_N3: Where rays start.
+        spread_NK3: Unit directions of K rays through each pixel.
+    """
+    plane_N1 = ((points_N3 - origins_N3) * normals_N3).sum(axis=1, keepdims=True)
+    fall_NK = np.minimum((spread_NK3 * normals_N3[:, None]).sum(axis=-1), -1e-3)
+    reach_NK = plane_N1 / fall_NK
+    places_NK3 = origins_N3[:, None] + reach_NK[..., None] * spread_NK3
+    each_NK3 = np.broadcast_to(normals_N3[:, None], places_NK3.shape)
+    flat = shadow_factors(scene, scene_light, places_NK3.reshape(-1, 3), each_NK3.reshape(-1, 3))
+    return flat.reshape(places_NK3.shape).mean(axis=1)

@@ -30,7 +30,7 @@ from lerf_wild.wildlife.looks import look_of
 from lerf_wild.wildlife.placing import odd_place
 from lerf_wild.wildlife.population import Population
 from lerf_wild.wildlife.population_files import read_population
-from lerf_wild.wildlife.shading import item_colours, shadow_factors
+from lerf_wild.wildlife.shading import item_colours, shadow_factors, soft_shadow_factors
 from lerf_wild.wildlife.stage import Stage
 from lerf_wild.wildlife.surroundings import Surroundings
 from lerf_wild.wildlife.tracing import ItemScene, scene_of, stand
@@ -191,7 +191,9 @@ class ItemField:
         origins_R3, directions_R3 = self._on_stage(rays)
         factors_R3 = torch.ones_like(outputs["rgb"])
         if has_shadows:
-            factors_R3 = self._shadows(scene, origins_R3, directions_R3, outputs)
+            factors_R3 = self._shadows(
+                scene, (rays, origins_R3, directions_R3), outputs, pixel_rays
+            )
         outputs["rgb"] = outputs["rgb"] * factors_R3
         near = scene.near(origins_R3, directions_R3)
         rows = np.unique(np.concatenate(near))
@@ -209,20 +211,38 @@ class ItemField:
         return origins, directions
 
     def _shadows(
-        self, scene: ItemScene, origins_R3: np.ndarray, directions_R3: np.ndarray, outputs: dict
+        self,
+        scene: ItemScene,
+        staged: tuple[RayBundle, np.ndarray, np.ndarray],
+        outputs: dict[str, Any],
+        pixel_rays: int,
     ) -> Tensor:
-        """What items leave of the light of each ray's surface, as factors on sRGB colours."""
+        """What items leave of the light of each ray's surface, as factors on sRGB colours.
+
+        `staged` has the rays, and their origins and directions on the stage.
+        """
         rgb, surroundings = outputs["rgb"], self.surroundings()
-        light = surroundings.light
+        light, ground = surroundings.light, surroundings.known_ground
+        rays, origins_R3, directions_R3 = staged
         depth_R = outputs["depth"][:, 0].cpu().numpy().astype(np.float64)
         solid = np.flatnonzero(outputs["accumulation"][:, 0].cpu().numpy() > SHADOWED_ACCUMULATION)
         reach_R1 = (depth_R * self.stage.metres_per_nerf)[solid, None]
-        points = origins_R3[solid] + reach_R1 * directions_R3[solid]
+        points, is_ground = origins_R3[solid] + reach_R1 * directions_R3[solid], np.zeros(0, bool)
+        if ground is not None:
+            # Where the photos have the ground: a few centimetres move a low sun's shadow far.
+            points, is_ground = ground.met(points, directions_R3[solid])
         towards = np.broadcast_to(light.light.sun_direction_3, points.shape)
         shaded = np.unique(np.concatenate(scene.near(points, towards)))
+        rows, points = solid[shaded], points[shaded]
+        normals = surroundings.ground_normals(points[:, :2])
         factors = np.ones((len(depth_R), 3), np.float32)
-        normals = surroundings.ground_normals(points[shaded][:, :2])
-        factors[solid[shaded]] = shadow_factors(scene, light, points[shaded], normals)
+        factors[rows] = shadow_factors(scene, light, points, normals)
+        if ground is not None and len(rows) > 0:
+            _, spread = _pixel_rays(rays, rows, origins_R3, directions_R3, pixel_rays)
+            own = is_ground[shaded]
+            factors[rows[own]] = soft_shadow_factors(
+                scene, light, points[own], normals[own], origins_R3[rows[own]], spread[own, :-1]
+            )
         return torch.from_numpy(factors).to(rgb)
 
     def _traced(

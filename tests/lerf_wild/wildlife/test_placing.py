@@ -17,7 +17,8 @@ from lerf_wild.wildlife.placing import (
     free_places,
     why_not,
 )
-from lerf_wild.wildlife.scene_light import direction, estimate_light, sun_map
+from lerf_wild.wildlife.scene_light import estimate_light, sun_map
+from lerf_wild.wildlife.sun_search import direction
 
 BOX = Footprint(np.array([-0.5, -0.2, 0.0]), np.array([0.5, 0.2, 0.8]))
 TREES = ((2.0, 0.0), (-2.0, 2.5), (0.5, -3.0), (-3.0, -1.5), (3.0, 3.2))
@@ -204,3 +205,18 @@ def test_a_place_whose_ground_photos_show_under_all_soles_comes_first(ground):
     assert known.is_sure(moved + soles).all()
     seen[:] = False
     assert find_place(print_, np.zeros(2), known, yaw_rad=0.0).foot_3[:2] == pytest.approx(first)
+
+
+def test_rays_that_end_near_the_ground_meet_it_and_others_stay(ground):
+    xy = np.random.default_rng(4).uniform(-3.5, 3.5, (200, 2))
+    towards = np.array([0.6, 0.0, -0.8])
+    true = np.column_stack([xy, ground.height(xy)])
+    ends = true + np.random.default_rng(5).uniform(-0.06, 0.06, (200, 1)) * towards
+    met, is_near = ground.met(ends, np.tile(towards, (200, 1)))
+    assert is_near.mean() > 0.95
+    np.testing.assert_allclose(met[is_near], true[is_near], atol=2e-3)
+    high = true + [0.0, 0.0, 0.5]
+    stayed, is_near = ground.met(high, np.tile(towards, (200, 1)))
+    np.testing.assert_array_equal(stayed, high)
+    assert not is_near.any()
+    assert not ground.met(ends, np.tile([1.0, 0.0, 0.0], (200, 1)))[1].any()
