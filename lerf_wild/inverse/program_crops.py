@@ -39,8 +39,6 @@ class Looks(NamedTuple):
     """Unit vectors."""
     yaw_NQ: Tensor
     """Logits of the sixteen directions in which the nose may point."""
-    whole_N: Tensor
-    """Logits of showing one object whole, as far as it is visible."""
 
 
 class CropNetwork(nn.Module):
@@ -53,14 +51,13 @@ class CropNetwork(nn.Module):
         self.features = nn.Linear(128 * (CROP // 16) ** 2, FEATURES)
         self.embedding = nn.Linear(FEATURES, EMBEDDING)
         self.yaw = nn.Linear(FEATURES, YAW_BINS)
-        self.whole = nn.Linear(FEATURES, 1)
 
     def forward(self, crops_N3SS: Float[Tensor, "N 3 S S"]) -> Looks:
         """Reads crops in 0-1."""
         x = functional.relu(self.squeeze(self.trunk(crops_N3SS)[-1])).flatten(1)
         features = functional.relu(self.features(x))
         embedding = functional.normalize(self.embedding(features), dim=-1)
-        return Looks(features, embedding, self.yaw(features), self.whole(features)[:, 0])
+        return Looks(features, embedding, self.yaw(features))
 
 
 def square_boxes(boxes_N4: Float[Tensor, "N 4"], context: float = CONTEXT) -> Tensor:

@@ -79,7 +79,7 @@ def read_given(
         ground_BD=found.ground_BD.mean(dim=0, keepdim=True).expand(len(starts), -1),
     )
     heat = found.heat_BKhw.masked_fill(ANIMAL_6[None, :, None, None], -1e4)
-    cover = candidates(model.crops, rgb, found._replace(heat_BKhw=heat), threshold)
+    cover = candidates(found._replace(heat_BKhw=heat), threshold)
     boxes = _boxes(cover, starts, animals_N4, confidence_N, photo_HW3.shape[1])
     readings = read_boxes(model, rgb, found, boxes, templates, ground_GD, fov_deg)
     return merged(readings, starts)
@@ -136,7 +136,8 @@ def _boxes(
         score_BK[b, : len(row)] = scores[row]
         there[b, : len(row)] = True
         allowed[b, : len(row)] = torch.where(is_animal[row, None], ANIMAL_6, ~ANIMAL_6)
-    return Boxes(box_BK4, score_BK, there, allowed, offsets_B + (SIZE - width) / 2)
+    shift_B = offsets_B + (SIZE - width) / 2
+    return Boxes(box_BK4, score_BK, there, allowed_BK6=allowed, shift_B=shift_B)
 
 
 def _once(cover: Candidates, offsets_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -24,7 +24,6 @@ from lerf_wild.inverse.program_detector import (
     Found,
     seen_often,
 )
-from lerf_wild.inverse.program_heads import rotation_yaw, to_rotation
 from lerf_wild.inverse.program_matching import best_yaw, match_boxes
 from lerf_wild.inverse.program_numbers import read_numbers
 from lerf_wild.inverse.program_reader import ProgramReader, places
@@ -38,11 +37,13 @@ from lerf_wild.synth.grounds import GROUNDS
 
 THRESHOLD = 0.35
 """A centre counts from this score on; chosen on validation scenes."""
-ROTATION_WEIGHT = 0.4
-"""What the decoder's rotation counts beside the correlation with templates when the seen side of an
-asset is chosen; found on the validation scenes."""
 FACING_WEIGHT = 0.1
-"""The same for the log chances of directions, which know when front and back are alike."""
+"""What the log chances of directions count beside the correlation with templates when the seen side
+of an asset is chosen. Like all weights here it was found on validation scenes, where the decoder's
+rotation adds nothing: between front and back it lies in the middle."""
+FOUND_WEIGHT = 5.0
+"""What the detector's log chance of a kind counts beside the decoder's: of new assets the detector
+tells more kinds."""
 DEFAULT_FOV_DEG = 40.0
 """Vertical field of view of the training's pictures."""
 
@@ -72,7 +73,7 @@ def read_pictures(
     """Read uint8 pictures of 256 x 256 pixels; objects come out the largest first."""
     rgb = rgb_B3HW.float() / 255.0
     found = seen_often(model.detector, rgb)
-    boxes = Boxes(*candidates(model.crops, rgb, found, threshold))
+    boxes = Boxes(*candidates(found, threshold))
     return read_boxes(model, rgb, found, boxes, templates, ground_GD, fov_deg)
 
 
@@ -83,6 +84,8 @@ class Boxes(NamedTuple):
     score_BK: Tensor
     there_BK: Tensor
     """Which of them are real."""
+    kind_BK6: Tensor | None = None
+    """Log chances of the kinds by whoever has found them; none when None."""
     allowed_BK6: Tensor | None = None
     """Kinds that each may be; all when None."""
     shift_B: Tensor | None = None
@@ -107,9 +110,12 @@ def read_boxes(
     loc, height, pixels = places(values.numbers_BK5, boxes.box_BK4, read.horizon_B, focal, SIZE)
     if boxes.shift_B is not None:
         loc[..., 0] -= (boxes.shift_B / focal)[:, None] * loc[..., 2]
+    kind = values.kind_BK6.log_softmax(dim=-1)
+    if boxes.kind_BK6 is not None:
+        kind = kind + FOUND_WEIGHT * boxes.kind_BK6
     if boxes.allowed_BK6 is not None:
-        kind = values.kind_BK6.masked_fill(~boxes.allowed_BK6, -math.inf)
-        values = values._replace(kind_BK6=kind)
+        kind = kind.masked_fill(~boxes.allowed_BK6, -math.inf)
+    values = values._replace(kind_BK6=kind)
     grounds = functional.normalize(found.ground_BD, dim=1) @ ground_GD.T
     readings = []
     for i in range(len(rgb_B3HW)):
@@ -220,17 +226,14 @@ def _matched(
             yaw,
             float(score[j, 0] - score[j, min(1, score.shape[1] - 1)]),
         )
-        for j, yaw in enumerate(_seen_yaws(objects, seen, order[:, 0]))
+        for j, yaw in enumerate(_seen_yaws(seen, order[:, 0]))
     ]
 
 
-def _seen_yaws(objects: _Objects, seen: _Seen, asset_N: Tensor) -> list[float]:
+def _seen_yaws(seen: _Seen, asset_N: Tensor) -> list[float]:
     """The side of each object's asset that looks most like the picture."""
-    yaw_N = rotation_yaw(to_rotation(objects.of(objects.values.rotation_BK9).float()))
-    side_Y = torch.arange(seen.facing_NY.shape[1]) * 2 * math.pi / seen.facing_NY.shape[1]
-    turned_NY = ROTATION_WEIGHT * torch.cos(side_Y - yaw_N[:, None])
     own_NY = seen.correlation_NMY[torch.arange(len(asset_N)), asset_N]
-    return [best_yaw(row) for row in own_NY + turned_NY + FACING_WEIGHT * seen.facing_NY]
+    return [best_yaw(row) for row in own_NY + FACING_WEIGHT * seen.facing_NY]
 
 
 def _numbered(model: ProgramReader, objects: _Objects) -> list[_Choice]:

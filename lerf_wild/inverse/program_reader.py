@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lerf_wild.inverse.program_candidates import fragments
 from lerf_wild.inverse.program_crops import (
     EMBEDDING,
     CropNetwork,
@@ -141,7 +140,6 @@ class ProgramReader(nn.Module):
         with torch.autocast(rgb.device.type, torch.bfloat16, enabled=low_precision):
             read = self.tokens(rgb, settings, boxes, batch.there_NK, batch.focal_N)
             shown = self.crops(templates.crops_N3SS.float() / 255.0).embedding_NA
-            broken = self.crops(cut_crops(rgb, *fragments(batch, generator))).whole_N
         numbers = number_targets(batch, boxes, read.horizon_B)
         tokens = read.tokens_BKD.float()
         values = self.decoder(tokens, read.embedding_BKA, self.truth(batch, numbers))
@@ -151,9 +149,7 @@ class ProgramReader(nn.Module):
         facing = (batch.kind_NK < len(ANIMAL_KINDS))[batch.there_NK]
         bins = yaw_bin(batch.yaw_NK[batch.there_NK]).where(facing, -1)
         yaw = _mean_entropy(read.looks.yaw_NQ.float(), bins)
-        whole = _mean_of(functional.softplus(-read.looks.whole_N.float()))
-        whole = whole + _mean_of(functional.softplus(broken.float()))
-        parts = {"looks": 0.3 * looks, "templates": 0.2 * known, "yaw": 0.7 * yaw, "whole": whole}
+        parts = {"looks": 0.3 * looks, "templates": 0.2 * known, "yaw": 0.7 * yaw}
         return parts | value_losses(self, values, batch, numbers)
 
     def truth(self, batch: Batch, numbers_NK5: Tensor) -> Tensor:
@@ -194,11 +190,6 @@ def value_losses(
             unit, assets, model.prototypes
         ) + NORM_WEIGHT * norm_penalty(appearance)
     return parts
-
-
-def _mean_of(values_N: Tensor) -> Tensor:
-    """Mean, 0 of nothing."""
-    return values_N.sum() / max(len(values_N), 1)
 
 
 def _mean_entropy(logits_NC: Tensor, goal_N: Tensor) -> Tensor:

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from lerf_wild.inverse.program_crops import CROP, box_geometry, cut_crops, square_boxes
+from lerf_wild.inverse.program_crops import (
+    CROP,
+    YAW_BINS,
+    Looks,
+    box_geometry,
+    cut_crops,
+    facing,
+    square_boxes,
+)
 from lerf_wild.inverse.program_data import asset_names, labelled_templates
 from lerf_wild.inverse.program_decoder import (
     DecoderSpec,
@@ -98,6 +106,30 @@ def test_crops_are_the_boxes_at_one_size():
     np.testing.assert_allclose(square, [[-7.5, -2.5, 17.5, 22.5]])
 
 
+def test_facing_averages_both_ways_and_lies_between_its_bins():
+    class Knowing(torch.nn.Module):
+        """Says bin 2, 45 degrees, of crops that are bright at the left; else bin 6, 135."""
+
+        def forward(self, crops):
+            left = crops[:, 0, 0, 0] > crops[:, 0, 0, -1]
+            bins = torch.where(left, 2, 6)
+            logits = 50.0 * torch.nn.functional.one_hot(bins, YAW_BINS).float()
+            return Looks(crops.flatten(1), crops.flatten(1), logits)
+
+    crops = torch.linspace(1.0, 0.0, 8).expand(2, 3, 8, 8).clone()
+    crops[1] = crops[1].flip(-1)
+    told = facing(Knowing(), crops, 24)
+    # A mirrored 135 is 45, so that both looks agree; 24 directions are 15 degrees apart.
+    assert told.argmax(dim=1).tolist() == [3, 9]
+    for row, peak in zip(told, (2, 6)):
+        for side, value in enumerate(row):
+            place = side * YAW_BINS / 24
+            low, share = int(place), place - int(place)
+            logs = [math.log((k % YAW_BINS == peak) + 1e-3) for k in (low, low + 1)]
+            assert float(value) == pytest.approx((1 - share) * logs[0] + share * logs[1], abs=1e-3)
+    assert facing(Knowing(), crops[:0], 24).shape == (0, 24)
+
+
 def test_box_geometry_tells_which_border_is_touched():
     boxes = torch.tensor([[0.0, 30.0, 20.0, 60.0], [40.0, 100.0, 90.0, 256.0]])
     told = box_geometry(boxes, torch.tensor([10.0, 10.0]), torch.tensor([300.0, 300.0]), 256)
@@ -160,7 +192,7 @@ def test_training_lowers_the_loss_and_follows_with_its_average(samples, batch):
     assert not torch.equal(before, average.decoder.token.weight)
     assert {"centres", "boxes", "settings", "ground", "looks", "yaw", "appearance"} <= set(seen[0])
     # Every other batch is of another size, which no setting is learned from.
-    assert "whole" in seen[1] and "settings" not in seen[1]
+    assert "centres" in seen[1] and "settings" not in seen[1]
 
 
 def test_augmented_pictures_keep_their_shapes(batch):
