@@ -33,8 +33,10 @@ STEP_M = 0.1
 YAWS = 8
 SEARCH_M = 2.5
 """How far from where it was asked for a place is looked for."""
-FURTHER_M, SURE_SHARE = 0.4, 0.75
-"""How much further it may be to a place where this share of the soles has sure ground."""
+FURTHER_M = 0.4
+"""How much further it may be to a place with sure ground."""
+SURE_SOLES, SURE_SHARE = 0.9, 0.75
+"""Shares of the soles, and of what the item covers, that have sure ground at such a place."""
 BELOW_M, ABOVE_M = 0.1, 0.3
 """How far off the ground an item that is placed by hand may stand before it is refused."""
 
@@ -141,11 +143,18 @@ def _first_free(
             if why_not(print_, spot, yaw, ground, others) is not None:
                 continue
             place = Place(np.array([*spot, foot_height(print_, spot, yaw, ground)]), float(yaw))
-            if ground.is_sure(_touched(print_, spot, yaw)).mean() >= SURE_SHARE:
+            if _is_sure(print_, spot, yaw, ground):
                 return place
             if unsure is None:
                 unsure, furthest = place, distance + FURTHER_M
     return unsure
+
+
+def _is_sure(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> bool:
+    """Whether the photos agree on the ground on which an item would stand."""
+    soles = ground.is_sure(_touched(print_, spot_2, yaw_rad)).mean()
+    covered = ground.is_sure(_covered(print_, spot_2, yaw_rad)).mean()
+    return bool(soles >= SURE_SOLES and covered >= SURE_SHARE)
 
 
 def free_places(

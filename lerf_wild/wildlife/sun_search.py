@@ -44,8 +44,7 @@ class Voxels:
     def shade(self, floor_N3: NDArray, sun_3: NDArray) -> Bool[np.ndarray, "N"]:
         """Which ground points have something between them and the sun."""
         steps_T = np.arange(START_M, FURTHEST_M, STEP_M)
-        # Along a ray every voxel's index grows evenly, so that no position needs to be kept.
-        # A full voxel's points end half a voxel below its top, on the average: rays pass as much higher.
+        # On the average, points end half a voxel below the top of theirs: rays pass as much higher.
         first_N3 = (floor_N3 - self.low_3) / VOXEL_M + np.array([0.0, 0.0, 0.5])
         found = np.zeros(len(floor_N3), bool)
         for part in np.array_split(np.arange(len(floor_N3)), max(len(floor_N3) // 1000, 1)):
