@@ -42,6 +42,7 @@ from lerf_wild.inverse.program_training import (
     schedule,
     train,
 )
+from lerf_wild.inverse.program_weights_training import begin_prototypes
 from lerf_wild.program.frames import seen_yaw, to_level
 
 torch.set_num_threads(1)
@@ -193,6 +194,22 @@ def test_training_lowers_the_loss_and_follows_with_its_average(samples, batch):
     assert {"centres", "boxes", "settings", "ground", "looks", "yaw", "appearance"} <= set(seen[0])
     # Every other batch is of another size, which no setting is learned from.
     assert "centres" in seen[1] and "settings" not in seen[1]
+
+
+def test_prototypes_begin_where_the_crop_network_sees_their_assets(samples):
+    torch.manual_seed(0)
+    names = asset_names(samples)[:2]
+    model, shown = ProgramReader(assets=3).eval(), labelled_templates(names, each=2)
+    last = model.prototypes[2].detach().clone()
+    begin_prototypes(model, shown)
+    with torch.no_grad():
+        seen = model.crops(shown.crops_N3SS.float() / 255.0).embedding_NA
+    for i in range(2):
+        mean = seen[shown.asset_N == i].mean(dim=0)
+        own = model.prototypes[i].detach()
+        alike = torch.nn.functional.cosine_similarity(mean, own, dim=0)
+        assert float(alike) == pytest.approx(1.0, abs=1e-4)
+    torch.testing.assert_close(model.prototypes[2].detach(), last)
 
 
 def test_augmented_pictures_keep_their_shapes(batch):
