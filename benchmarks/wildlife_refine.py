@@ -93,7 +93,7 @@ def measure_run(path: Path, count: int, evaluations: int, seed: int) -> list[Err
                     shown.look,
                     items.stage,
                     observe(run.pipeline, shown),
-                    around.ground,
+                    around.field_ground,
                     around.light,
                     evaluations,
                 ).item

@@ -83,7 +83,7 @@ def found_clearing(
         WildlifeError: when nothing is found or stands there.
     """
     items = run.model.items
-    ground, stage = items.ground(), items.stage
+    ground, stage = items.surroundings().field_ground, items.stage
     if thing is None:
         points_N3 = items.surroundings().points_N3
         relevancy_N = np.ones(len(points_N3))
@@ -109,7 +109,7 @@ def clearing_around(
     """
     from lerf_wild.wildlife.clearings import around_thing
 
-    found = around_thing(points_N3, relevancy_N, seed_3, items.ground())
+    found = around_thing(points_N3, relevancy_N, seed_3, items.surroundings().field_ground)
     half, yaw, own_height, foot_3 = found
     return _clearing(items, thing or "place", foot_3, half, yaw, height_m or own_height, thing)
 
@@ -145,7 +145,7 @@ def _relevant_points(
 def _by_hand(run: "Run", at: tuple[float, ...], radius_m: float, height_m: float) -> "Clearing":
     items = run.model.items
     foot_3 = items.stage.from_world(np.array([[*at, 0.0][:3]], np.float64))[0]
-    foot_3[2] = items.ground().height(foot_3[None, :2])[0]
+    foot_3[2] = items.surroundings().field_ground.height(foot_3[None, :2])[0]
     return _clearing(items, "place", foot_3, (radius_m, radius_m), 0.0, height_m, None)
 
 

@@ -191,7 +191,7 @@ def refine_items(
         one = standing[name]
         try:
             seen = observe(run.pipeline, one)
-            scene = (shown.stage, seen, around.ground, around.light)
+            scene = (shown.stage, seen, around.field_ground, around.light)
             placed = refine(item, one.look, *scene, evaluations)
             found = refine_look(placed.item, lambda one: look_of(one, shown.library()), *scene)
         except WildlifeError as error:

@@ -39,6 +39,14 @@ class Surroundings:
         """The ground under the points; raises WildlifeError where there is none."""
         return self.ground_under(np.ones(len(self.points_N3), bool))
 
+    @cached_property
+    def field_ground(self) -> Ground:
+        """The ground where the field has it, for what is compared with the field's own depths.
+
+        Raises WildlifeError where there is none.
+        """
+        return find_ground(self.points_N3)
+
     def ground_under(self, is_left_N: Bool[np.ndarray, "N"]) -> Ground:
         """The ground as if there were only some of the points.
 

@@ -153,9 +153,9 @@ class ItemField:
             if self._kept_cleared is None or self._kept_cleared[0] != clearings:
                 around = self.surroundings()
                 columns = [column_of(one, self.stage) for one in clearings]
-                is_left_N = ~is_cleared(around.points_N3, columns, around.ground)
+                is_left_N = ~is_cleared(around.points_N3, columns, around.field_ground)
                 left = Cleared(
-                    ClearedGround(columns, around.ground), around.ground_under(is_left_N)
+                    ClearedGround(columns, around.field_ground), around.ground_under(is_left_N)
                 )
                 self._kept_cleared = (clearings, left)
             return self._kept_cleared[1]
