@@ -26,8 +26,9 @@ SHADOW_SPREAD_M = 0.24
 """How far from its own ray a point shades, for level ground not to shade itself."""
 REACH_M = 8.0
 """Ground within this of the middle decides."""
-MIN_AGREEMENT = 0.12
-"""Correlation of light and shade below which the sun is not known."""
+MIN_AGREEMENT = 0.35
+"""Correlation of light and shade below which the sun is not known: habitats with a sun have 0.5 and
+more, and paint alone can have 0.3 in the best of so many directions."""
 USUAL_ELEVATION_DEG, USUAL_AZIMUTH_DEG = 50.0, 135.0
 USUAL_RATIO_3 = np.array([4.6, 3.7, 2.8])
 """Lit over shaded level ground on a clear day with the sun at 45 degrees."""
