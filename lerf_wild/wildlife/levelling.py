@@ -50,8 +50,6 @@ MIN_VIEWS = 3
 AGREE = 0.04
 """Photos that differ by more (root mean square over views and channels) show no ground there: water
 that mirrors, leaves, the edge of a thing."""
-UNSURE = 0.1
-"""Weight of what they say all the same: it may be the ground in changing light."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def evidence(
         square_N += w * (j * j).sum(dim=-1)
     is_shown_N = number_N >= MIN_VIEWS
     is_sure_N = is_shown_N & (spread_N < AGREE**2 * shown_N)
-    scale_N = is_shown_N * torch.where(is_sure_N, 1.0, UNSURE) / SIGMA**2
+    scale_N = is_shown_N / SIGMA**2
     weight_N = weight_N.clamp(min=1e-9)
     push_N = (change_N3 * colour_N3).sum(dim=-1) / weight_N - product_N
     curvature_N = square_N - change_N3.square().sum(dim=-1) / weight_N
