@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from benchmarks.wildlife_truth import same_habitat
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.cli.wildlife import open_populated
-from lerf_wild.wildlife.ground import find_ground
 
 REACH_M, STEP_M = 5.5, 0.1
 CLOSE_M = 0.02
@@ -45,7 +44,7 @@ def measured(path: Path) -> dict[str, float]:
     run = open_populated(path)
     habitat, items = same_habitat(run.scene), run.model.items
     around, stage = items.surroundings(), items.stage
-    ground, field = around.ground, find_ground(around.points_N3)
+    ground, field = around.ground, around.field_ground
     steps = np.arange(-REACH_M, REACH_M, STEP_M)
     middle = np.median(around.points_N3[:, :2], axis=0)
     xy = middle + np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)

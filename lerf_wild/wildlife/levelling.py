@@ -94,7 +94,7 @@ def mean_colours(
     for view, gain_3 in zip(views, gains_V3):
         weight, own = seen(view, points_N3)[1][:, None], colours_at(view, points_N3)
         above, below = (weight * own * mean_N3).sum(dim=0), (weight * own * own).sum(dim=0)
-        gain_3 += torch.where(below > 0, above / below.clamp(min=1e-9), 1.0) - gain_3
+        gain_3.copy_(torch.where(below > 0, above / below.clamp(min=1e-9), 1.0))
     return mean_N3, gains_V3
 
 

@@ -37,7 +37,7 @@ class Surroundings:
     @cached_property
     def ground(self) -> Ground:
         """The ground under the points; raises WildlifeError where there is none."""
-        return self.ground_under(np.ones(len(self.points_N3), bool))
+        return self._laid(self.field_ground, self.points_N3)
 
     @cached_property
     def field_ground(self) -> Ground:
@@ -53,8 +53,10 @@ class Surroundings:
         Raises WildlifeError when they are too few.
         """
         left_N3 = self.points_N3[is_left_N]
-        found = find_ground(left_N3)
-        return found if self.sheet is None else laid_on(found, self.sheet, left_N3)
+        return self._laid(find_ground(left_N3), left_N3)
+
+    def _laid(self, ground: Ground, points_N3: NDArray) -> Ground:
+        return ground if self.sheet is None else laid_on(ground, self.sheet, points_N3)
 
     @cached_property
     def light(self) -> SceneLight:
