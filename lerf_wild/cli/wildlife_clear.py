@@ -144,8 +144,14 @@ def _relevant_points(
 
 def _by_hand(run: "Run", at: tuple[float, ...], radius_m: float, height_m: float) -> "Clearing":
     items = run.model.items
+    around = items.surroundings()
     foot_3 = items.stage.from_world(np.array([[*at, 0.0][:3]], np.float64))[0]
-    foot_3[2] = items.surroundings().field_ground.height(foot_3[None, :2])[0]
+    if not (np.linalg.norm(around.points_N3[:, :2] - foot_3[:2], axis=1) < radius_m).any():
+        raise WildlifeError(
+            f"The photos show nothing within {radius_m:g} m of ({at[0]:g}, {at[1]:g}), so nothing "
+            "can be taken out there."
+        )
+    foot_3[2] = around.field_ground.height(foot_3[None, :2])[0]
     return _clearing(items, "place", foot_3, (radius_m, radius_m), 0.0, height_m, None)
 
 

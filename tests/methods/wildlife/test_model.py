@@ -233,3 +233,19 @@ def test_a_cleared_column_is_empty_and_the_rest_is_as_before(on_a_floor):
     run.model.items.path.unlink()
     again, _ = rendered(run, 3)
     torch.testing.assert_close(again["rgb"], bare["rgb"])
+
+
+def test_a_place_that_no_photo_shows_is_not_cleared(run, monkeypatch):
+    from lerf_wild.cli import wildlife_clear as command
+    from lerf_wild.errors import WildlifeError
+
+    floor = np.random.default_rng(0).uniform(-2, 2, (4000, 3)) * [1, 1, 0]
+    around = Surroundings(floor, np.zeros((4000, 3), np.uint8))
+    monkeypatch.setattr(run.model.items, "surroundings", lambda: around)
+    monkeypatch.setattr(command, "open_populated", lambda *_: run)
+    config = run.folder / "config.yml"
+    with pytest.raises(WildlifeError, match="show nothing within"):
+        command.wildlife_clear(config, at=(99.0, 99.0), radius_m=0.5)
+    assert not run.model.items.path.exists()
+    command.wildlife_clear(config, at=(0.0, 0.0), radius_m=0.5)
+    assert len(json.loads(run.model.items.path.read_text())["clearings"]) == 1
