@@ -294,6 +294,16 @@ def sentences_about(phrases: Sequence[str], present: Sequence[str]) -> list[str]
     return [text.format(phrase) for text, phrase in zip(new, phrases)][:MOST_PLACED]
 
 
+def _surest(run: Any, population: Any) -> str:
+    """What that item is called of which the encoder is surest: it hardly knows some animals."""
+    standing = run.model.items.show(population).scene.standing
+    names = [one.item.phrases[0] for one in standing]
+    if not names:
+        return ""
+    found_IP = run.model.items.likeness(run.model.encoder).relevancy(run.query(names))
+    return names[int(found_IP.diagonal().argmax())]
+
+
 def _populating(
     console: Console, config: Path, sentences: Sequence[str], folder: Path
 ) -> tuple[dict[str, Any], str]:
@@ -315,10 +325,11 @@ def _populating(
         say(console, f"not placed: {line}")
     edit_population(run.model.items.path, lambda _: placed.population)
     items = placed.population.items
-    first = items[0].phrases[0] if items else ""
     picture = folder / "populated.png"
     with atomic_path(picture) as temporary:
-        row = Image.fromarray(row_of(run, placed.population, None, first, POPULATED_WIDTH))
+        row = Image.fromarray(
+            row_of(run, placed.population, None, _surest(run, placed.population), POPULATED_WIDTH)
+        )
         row.save(temporary, format="PNG")
     write_scene(console, run, folder / "populated", ("glb",), points=True)
     placed_words = ", ".join(item.what for item in items) or "nothing"
