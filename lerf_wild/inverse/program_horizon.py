@@ -33,18 +33,31 @@ def levelled(program: Program, picture: NDArray[np.uint8]) -> Program:
     Objects keep their pixels and stay on the ground. Where no straight edge is seen nothing
     changes.
     """
-    height = picture.shape[0]
-    focal, pitch = focal_px(program, height), program.settings.camera_pitch_deg
-    lift = camera_height_m(program)
-    # The ground that is drawn is no plane but a square.
-    below = np.arctan(lift / HALF_SIZE_M)
-    guess = height / 2 + focal * np.tan(np.radians(pitch - 90.0) + below)
-    row = edge_row(picture, float(guess))
-    if row is None:
+    pitch, lift = program.settings.camera_pitch_deg, camera_height_m(program)
+    true = edge_pitch_deg(picture, focal_px(program, picture.shape[0]), pitch, lift)
+    if true is None:
         return program
-    true = 90.0 + float(np.degrees(np.arctan((row - LOST_ROWS - height / 2) / focal) - below))
     settings = replace(program.settings, camera_pitch_deg=true, camera_height_m=lift)
     return Program(settings, tuple(_tilted(item, pitch, true) for item in program.objects))
+
+
+def edge_pitch_deg(
+    picture: NDArray[np.uint8], focal: float, pitch_deg: float, lift_m: float
+) -> float | None:
+    """The pitch at which ground ends where a picture's does; None where no straight edge is near.
+
+    Args:
+        picture: The picture (H, W, 3).
+        focal: Focal length in pixels.
+        pitch_deg: About the right one.
+        lift_m: The camera's height over the ground.
+    """
+    # The ground that is drawn is no plane but a square.
+    below, middle = np.arctan(lift_m / HALF_SIZE_M), picture.shape[0] / 2
+    row = edge_row(picture, float(middle + focal * np.tan(np.radians(pitch_deg - 90.0) + below)))
+    if row is None:
+        return None
+    return 90.0 + float(np.degrees(np.arctan((row - LOST_ROWS - middle) / focal) - below))
 
 
 def edge_row(picture: NDArray[np.uint8], guess: float) -> float | None:

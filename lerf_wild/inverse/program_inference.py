@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from lerf_wild.inverse.ground_registration import Lie, registered
 from lerf_wild.inverse.program_candidates import candidates
 from lerf_wild.inverse.program_crops import cut_crops, facing
 from lerf_wild.inverse.program_decoder import Values
@@ -24,13 +26,14 @@ from lerf_wild.inverse.program_detector import (
     Found,
     seen_often,
 )
+from lerf_wild.inverse.program_horizon import edge_pitch_deg
 from lerf_wild.inverse.program_matching import best_yaw, match_boxes
 from lerf_wild.inverse.program_numbers import read_numbers
 from lerf_wild.inverse.program_reader import ProgramReader, places
 from lerf_wild.inverse.program_samples import unscaled_settings
-from lerf_wild.inverse.program_sizes import Stood, camera_height, sized
+from lerf_wild.inverse.program_sizes import USUAL_M, Stood, camera_height, sized
 from lerf_wild.inverse.program_templates import Templates, clip_embeddings
-from lerf_wild.program.frames import to_level, upright_rotation
+from lerf_wild.program.frames import to_camera, to_level, upright_rotation
 from lerf_wild.program.statements import BY_FIELD, KINDS
 from lerf_wild.program.types import Embedding, Program, SceneObject, Settings
 from lerf_wild.synth.grounds import GROUNDS
@@ -44,6 +47,8 @@ rotation adds nothing: between front and back it lies in the middle."""
 FOUND_WEIGHT = 5.0
 """What the detector's log chance of a kind counts beside the decoder's: of new assets the detector
 tells more kinds."""
+GROUNDS_TRIED = 3
+"""How many of the likeliest grounds are looked for in the picture."""
 DEFAULT_FOV_DEG = 40.0
 """Vertical field of view of the training's pictures."""
 
@@ -104,7 +109,10 @@ def read_boxes(
 ) -> list[Reading]:
     """Read what stands in boxes of pictures in 0-1, whoever has found them."""
     focal = torch.full((len(rgb_B3HW),), 0.5 * SIZE / float(np.tan(np.radians(fov_deg / 2))))
-    settings_BS, pitch_B = seen_with(found.settings_BS, fov_deg)
+    pictures = (255.0 * rgb_B3HW).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    settings_BS, pitch_B = levelled_settings(
+        *seen_with(found.settings_BS, fov_deg), pictures, float(focal[0])
+    )
     read = model.tokens(rgb_B3HW, settings_BS, boxes.box_BK4, boxes.there_BK, focal)
     values = model.decoder.decode(read.tokens_BKD, read.embedding_BKA)
     loc, height, pixels = places(values.numbers_BK5, boxes.box_BK4, read.horizon_B, focal, SIZE)
@@ -119,11 +127,14 @@ def read_boxes(
     grounds = functional.normalize(found.ground_BD, dim=1) @ ground_GD.T
     readings = []
     for i in range(len(rgb_B3HW)):
-        name = GROUNDS[int(grounds[i].argmax())]
+        rows = boxes.there_BK[i].nonzero()[:, 0]
+        shift = 0.0 if boxes.shift_B is None else float(boxes.shift_B[i])
+        view = (float(focal[i]), float(pitch_B[i]))
+        lie = _lie(pictures[i], boxes.box_BK4[i, rows], grounds[i], *view, shift)
+        name = GROUNDS[int(grounds[i].argmax())] if lie is None else lie.ground
         settings = unscaled_settings(settings_BS[i].double().numpy(), fov_deg, name)
         ground = Embedding.of(found.ground_BD[i].numpy())
         settings = replace(settings, ground=ground, camera_pitch_deg=float(pitch_B[i]))
-        rows = boxes.there_BK[i].nonzero()[:, 0]
         objects = _Objects(values, loc, height, pixels, boxes.score_BK, boxes.box_BK4, i, rows)
         if model.decoder.digits is not None and model.names:
             choices = _numbered(model, objects)
@@ -135,7 +146,7 @@ def read_boxes(
             seen = _Seen(
                 likeness, clip_embeddings(crops), facing(model.crops, crops, likeness.shape[2])
             )
-            objects, choices = _matched(objects, seen, templates, float(pitch_B[i]))
+            objects, choices = _matched(objects, seen, templates, float(pitch_B[i]), lie)
         readings.append(_reading(objects, choices, settings))
     return readings
 
@@ -153,6 +164,44 @@ def seen_with(settings_BS: Tensor, fov_deg: float) -> tuple[Tensor, Tensor]:
     settings_BS = settings_BS.clone()
     settings_BS[:, PITCH] = (pitch_B - low) / (high - low)
     return settings_BS, pitch_B
+
+
+def levelled_settings(
+    settings_BS: Tensor, pitch_B: Tensor, pictures_BHW3: NDArray[np.uint8], focal_px: float
+) -> tuple[Tensor, Tensor]:
+    """Settings and pitches (degrees) at which ground ends where straight edges are seen."""
+    low, high = BY_FIELD["camera_pitch_deg"].sampled
+    edges = [
+        edge_pitch_deg(picture, focal_px, float(pitch), USUAL_M)
+        for picture, pitch in zip(pictures_BHW3, pitch_B)
+    ]
+    true_B = torch.tensor([float(p) if e is None else e for p, e in zip(pitch_B, edges)])
+    settings_BS = settings_BS.clone()
+    settings_BS[:, PITCH] = (true_B - low) / (high - low)
+    return settings_BS, true_B
+
+
+def _lie(
+    picture_HW3: NDArray[np.uint8],
+    boxes_N4: Tensor,
+    likeness_G: Tensor,
+    focal_px: float,
+    pitch_deg: float,
+    shift_px: float,
+) -> Lie | None:
+    """How the ground lies, if it is one of those that it looks most like."""
+    names = [GROUNDS[g] for g in likeness_G.topk(GROUNDS_TRIED).indices.tolist()]
+    hidden = covered(boxes_N4)
+    return registered(picture_HW3, hidden, focal_px, pitch_deg, names, shift_px)
+
+
+def covered(boxes_N4: Tensor) -> NDArray[np.bool_]:
+    """Pixels (H, W) of the reader's pictures that boxes hide, and one around."""
+    hidden = np.zeros((SIZE, SIZE), bool)
+    for left, top, right, bottom in boxes_N4.tolist():
+        rows = slice(max(int(top) - 1, 0), int(bottom) + 2)
+        hidden[rows, max(int(left) - 1, 0) : int(right) + 2] = True
+    return hidden
 
 
 @dataclass(frozen=True)
@@ -205,6 +254,7 @@ def _matched(
     seen: _Seen,
     templates: Templates,
     pitch_deg: float,
+    lie: Lie | None,
 ) -> tuple[_Objects, list[_Choice]]:
     """By the templates that look most like the picture, turned the way the decoder says; objects
     are brought to one ground, on which assets have about their natural heights."""
@@ -215,10 +265,11 @@ def _matched(
     query = torch.cat([look, seen.clip_NA], dim=1)
     scores = templates.likeness(query, seen.correlation_NMY, kinds)
     stood = Stood.of(objects.of(objects.loc), objects.of(objects.height), pitch_deg)
-    camera_m = camera_height(stood.unit_N, scores, templates.height_M)
-    scores = sized(scores, stood.unit_N, templates.height_M, camera_m)
+    belief = camera_height(stood.unit_N, scores, templates.height_M, lie)
+    scores = sized(scores, stood.unit_N, templates.height_M, belief.camera_m)
     score, order = scores.sort(dim=-1, descending=True)
-    loc, height = stood.on_ground(camera_m, templates.height_M[order[:, 0]])
+    feet, height = stood.on_ground(belief, templates.height_M[order[:, 0]])
+    loc = torch.from_numpy(to_camera(feet.double().numpy(), pitch_deg))
     return objects.moved(loc, height), [
         _Choice(
             tuple(templates.names[int(m)] for m in order[j, :5]),

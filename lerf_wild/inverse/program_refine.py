@@ -18,12 +18,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
+from lerf_wild.inverse.ground_registration import Lie, registered
 from lerf_wild.inverse.program_horizon import levelled
 from lerf_wild.inverse.program_sizes import Stood, camera_height
 from lerf_wild.inverse.program_stamp import Lens, Stamp, make_window
 from lerf_wild.program.frames import to_camera, to_level, yaw_of
 from lerf_wild.program.frames import upright_rotation as turned
+from lerf_wild.program.statements import ANIMAL_KINDS
 from lerf_wild.program.types import Program, SceneObject
 from lerf_wild.render.scene_program import (
     FIRST_ID,
@@ -33,13 +36,14 @@ from lerf_wild.render.scene_program import (
     render_program,
 )
 from lerf_wild.render.sky import light_of, sun_direction
+from lerf_wild.synth.grounds import GROUNDS
 
 Floats = NDArray[np.float64]
 MARGIN = 0.75
 """Half a window's side as a multiple of the object's longer side."""
 YAWS = 24
 """Starts all round; the best of them are followed."""
-FOLLOWED = 3
+FOLLOWED = 5
 STEPS = np.array([0.06, 0.06, 0.06, np.radians(8.0)])
 """First steps: shares of the object's size, logarithm of its seen height, yaw."""
 WAYS = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
@@ -49,12 +53,15 @@ STRIDES = 3
 """Most steps one way before the next parameter's turn."""
 SUNS = 16
 """Directions of the sun that are tried; how high it stands is read better than where."""
+BORDER_PX = 2
+"""Ground as near to an object as this may be the object."""
 STAY = np.array([0.4, 0.2, 0.2])
 """How far an object may go for a loss of ``PULL``: shares of its size, logarithm of its seen
 height."""
-PULL = 0.05
-TURN = 0.05
-"""Weight of the cosine of the angle to the yaw that was read."""
+PULL = 0.01
+TURN, TURN_OF_COVER = 0.05, 0.005
+"""Weights of the cosine of the angle to the yaw that was read, for animals and for what faces
+nowhere, whose yaw is hardly read."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,12 @@ class _Search:
     start: Floats
     size: float
     """Pixels along its longer side."""
+    turn: float
+    """Weight of the yaw at the start."""
 
     def score(self, q: Floats) -> float:
         off = (q[:3] - self.start[:3]) / STAY / [self.size, self.size, 1.0]
-        turn = TURN * np.cos(q[3] - self.start[3])
+        turn = self.turn * np.cos(q[3] - self.start[3])
         return self.stamp.score(self.stamp.lens.stood(q)) + turn - PULL * float(off @ off)
 
     def steps(self) -> Floats:
@@ -129,7 +138,8 @@ def refine(
     for i, search in searches.items():
         found[i], _ = search.climbed(found[i], search.steps() / 4, 3)
         on_object(i)
-    moved = placed(program, {i: lens.stood(q) for i, q in found.items()}, lens, find)
+    lie = _ground_lie(program, picture, shown >= FIRST_ID, lens)
+    moved = placed(program, {i: lens.stood(q) for i, q in found.items()}, lens, find, lie)
     return replace(moved, objects=tuple(separated(list(moved.objects), moved, find)))
 
 
@@ -178,7 +188,8 @@ def _search(
         MARGIN * size,
     )
     stamp = Stamp(asset, light_of(program.settings), lens, window)
-    return _Search(stamp, lens.seen(start), size)
+    turn = TURN if item.kind in ANIMAL_KINDS else TURN_OF_COVER
+    return _Search(stamp, lens.seen(start), size, turn)
 
 
 def parameters(item: SceneObject, program: Program, lens: Lens) -> Floats:
@@ -193,18 +204,35 @@ def parameters(item: SceneObject, program: Program, lens: Lens) -> Floats:
     return np.array([column, row, np.log(item.height_m / drop), yaw])
 
 
-def placed(program: Program, found: Mapping[int, Floats], lens: Lens, find: AssetFinder) -> Program:
-    """The program with objects at parameters, in metres by what their assets measure by nature."""
+def _ground_lie(
+    program: Program, picture: NDArray[np.uint8], hidden_HW: NDArray[np.bool_], lens: Lens
+) -> Lie | None:
+    name = program.settings.ground_name
+    hidden_HW = binary_dilation(hidden_HW, iterations=BORDER_PX)
+    known = (name,) if name in GROUNDS else GROUNDS
+    return registered(picture, hidden_HW, lens.focal_px, lens.pitch_deg, known)
+
+
+def placed(
+    program: Program,
+    found: Mapping[int, Floats],
+    lens: Lens,
+    find: AssetFinder,
+    lie: Lie | None = None,
+) -> Program:
+    """The program with objects at parameters, in metres by what their assets measure by nature and
+    by the camera's height that the ground tells, where it does."""
     feet = {i: lens.foot(p) for i, p in found.items()}
     rows = [i for i in found if feet[i] is not None]
     if not rows:
         return program
     pitch = program.settings.camera_pitch_deg
-    loc = torch.from_numpy(np.stack([to_camera(feet[i], pitch) for i in rows]))
     unit = torch.tensor([float(found[i][2]) for i in rows])
     natural = torch.tensor([find(program.objects[i]).height_m for i in rows])
-    lift = camera_height(unit, 99.0 * torch.eye(len(rows)), natural)
-    loc, heights = Stood(loc, unit, torch.ones(len(rows)), unit.exp()).on_ground(lift, natural)
+    lift = camera_height(unit, 99.0 * torch.eye(len(rows)), natural, lie)
+    level = torch.from_numpy(np.stack([feet[i] for i in rows])).float()
+    level, heights = Stood(level, unit, unit.exp()).on_ground(lift, natural)
+    loc = to_camera(level.double().numpy(), pitch)
     objects = list(program.objects)
     for place, i in enumerate(rows):
         objects[i] = replace(
@@ -213,7 +241,7 @@ def placed(program: Program, found: Mapping[int, Floats], lens: Lens, find: Asse
             height_m=float(heights[place]),
             rotation_9=tuple(float(v) for v in np.ravel(turned(float(found[i][3]), pitch))),
         )
-    settings = replace(program.settings, camera_height_m=lift)
+    settings = replace(program.settings, camera_height_m=lift.camera_m)
     return Program(settings, tuple(objects))
 
 

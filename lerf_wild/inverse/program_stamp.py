@@ -200,4 +200,5 @@ def _cut(
     left, top = centre_2[0] - half + margin, centre_2[1] - half + margin
     left, top = (float(np.clip(v, 0, n - 2 * half)) for v, n in zip((left, top), image.size))
     box = (left, top, left + 2 * half, top + 2 * half)
-    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box), np.float64)
+    # As what is drawn is pooled: a wider filter makes the object that fits best smaller.
+    return np.asarray(image.resize((side, side), Image.Resampling.BOX, box), np.float64)

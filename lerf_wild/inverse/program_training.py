@@ -82,8 +82,10 @@ class ReaderTrainer:
             raise TrainingError(f"The loss at step {index} isn't finite; lower the rate.")
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-        self.optimiser.step()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        # Where two singular values of a rotation are alike its gradient isn't finite.
+        if torch.isfinite(norm):
+            self.optimiser.step()
         update_average(self.average, self.model, index, self.spec.averaging)
         return {name: float(part.detach()) for name, part in parts.items()}
 

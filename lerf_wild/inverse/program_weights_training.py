@@ -62,6 +62,7 @@ def train(
     threads: int = 1,
     initial: Path | None = None,
     baseline: Literal["none", "permuted_ids", "linear_heads", "no_feedback"] = "none",
+    low_precision: bool = True,
 ) -> None:
     """Trains a reader, or one of its two independent parts.
 
@@ -77,6 +78,8 @@ def train(
         threads: Processor cores to use.
         initial: Weights to go on from; those of a reader of other assets without its prototypes.
         baseline: Which of RAW's choices to train with instead of ours.
+        low_precision: Whether networks run in bfloat16; processors without it are three times
+            slower so.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -89,7 +92,12 @@ def train(
         _take_over(model, load_reader(initial)[0])
         begin_prototypes(model, shown)
     spec = ReaderTraining(
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, part=part
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        low_precision=low_precision,
+        part=part,
     )
     trainer = ReaderTrainer(model, shown, spec)
     batch = make_batch(samples, names)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from lerf_wild.inverse.ground_registration import Lie
 from lerf_wild.inverse.program_horizon import edge_row, levelled
-from lerf_wild.inverse.program_sizes import USUAL_M, Stood, camera_height, sized
+from lerf_wild.inverse.program_sizes import USUAL_M, Belief, Stood, camera_height, sized
 from lerf_wild.program.frames import to_camera, to_level
 from lerf_wild.program.types import Program, SceneObject, Settings
 from lerf_wild.render.scene_program import render_program
@@ -20,12 +21,26 @@ def test_things_of_known_size_tell_the_cameras_height():
     scores = 9.0 * torch.eye(3)
     for true in (1.3, 1.6, 1.9):
         unit = (NATURAL / true).log()
-        assert camera_height(unit, scores, NATURAL) == pytest.approx(true, rel=0.035)
+        assert camera_height(unit, scores, NATURAL).camera_m == pytest.approx(true, rel=0.035)
         # One thing that is none of the library changes little.
         odd = torch.tensor([unit[0], unit[1], unit[2] + 1.0])
-        assert camera_height(odd, scores, NATURAL) == pytest.approx(true, rel=0.06)
+        assert camera_height(odd, scores, NATURAL).camera_m == pytest.approx(true, rel=0.06)
     unknown = torch.full((3,), torch.nan)
-    assert camera_height(unknown, scores, NATURAL) == pytest.approx(USUAL_M, rel=0.03)
+    assert camera_height(unknown, scores, NATURAL).camera_m == pytest.approx(USUAL_M, rel=0.03)
+
+
+def test_the_ground_has_the_first_word_and_what_stands_on_it_may_contradict():
+    scores, unit = 9.0 * torch.eye(3), (NATURAL / 1.8).log()
+    sure = Lie("meadow 1", 1.76, 0.0, 0.8)
+    near = camera_height(unit, scores, NATURAL, sure)
+    assert near.camera_m == pytest.approx(1.76, rel=0.005)
+    assert near.spread < 0.02 < camera_height(unit, scores, NATURAL).spread
+    mistaken = Lie("meadow 1", 1.1, 0.0, 0.42)
+    assert camera_height(unit, scores, NATURAL, mistaken).camera_m == pytest.approx(1.8, rel=0.035)
+
+
+def test_the_surer_the_camera_the_less_natural_heights_count():
+    assert Belief(1.6, 0.005).trust < 0.45 < 0.8 < Belief(1.6, 0.2).trust
 
 
 def test_of_two_assets_that_look_alike_the_one_of_the_right_size_is_chosen():
@@ -40,12 +55,20 @@ def test_objects_come_to_stand_on_one_ground():
     level = np.array([[0.5, 6.0, -1.2], [-1.0, 4.0, -2.0], [0.0, 5.0, 0.1]])
     loc = torch.from_numpy(to_camera(level, 80.0))
     height = torch.tensor([0.75, 1.2, 0.5])
-    moved, heights = Stood.of(loc, height, 80.0).on_ground(1.6, torch.tensor([1.0, 5.0, 1.0]))
-    below = -to_level(moved.numpy(), 80.0)[:, 2]
-    np.testing.assert_allclose(below[:2], 1.6, rtol=1e-5)
-    torch.testing.assert_close(heights[:2], torch.tensor([1.0, 0.96]))
+    belief = Belief(1.6, 0.03)
+    stood = Stood.of(loc, height, 80.0)
+    feet, heights = stood.on_ground(belief, torch.tensor([1.0, 5.0, 1.0]))
+    assert feet[:2, 2].tolist() == pytest.approx([-1.6, -1.6])
+    # Along their lines of sight.
+    scale = -1.6 / torch.from_numpy(level)[:2, 2:].float()
+    torch.testing.assert_close(feet[:2], scale * torch.from_numpy(level)[:2].float())
+    # Heights that are near the natural ones move towards them, 1.2 to 5 is too far.
+    seen = 0.75 / 1.2 * 1.6
+    assert float(heights[0]) == pytest.approx(seen) and float(heights[1]) == pytest.approx(0.96)
+    closer = stood.on_ground(belief, torch.tensor([1.1, 5.0, 1.0]))[1][0]
+    assert float(closer) == pytest.approx(1.1**belief.trust)
     # What seems to float above the camera can't be put on a ground.
-    torch.testing.assert_close(moved[2], loc[2])
+    torch.testing.assert_close(feet[2], torch.from_numpy(level)[2].float())
     assert float(heights[2]) == 0.5
 
 
