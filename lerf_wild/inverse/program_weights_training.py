@@ -89,7 +89,7 @@ def train(
     # The detector sees no templates.
     shown = labelled_templates(names if part != "pictures" else names[:1])
     if initial is not None:
-        _take_over(model, load_reader(initial)[0])
+        take_over(model, load_reader(initial)[0])
         begin_prototypes(model, shown)
     spec = ReaderTraining(
         steps=steps,
@@ -160,10 +160,11 @@ def begin_prototypes(model: ProgramReader, shown: LabelledCrops) -> None:
     model.prototypes[seen] = PROTOTYPE_LENGTH * functional.normalize(total[seen], dim=-1)
 
 
-def _take_over(model: ProgramReader, other: ProgramReader) -> None:
+def take_over(model: ProgramReader, other: ProgramReader) -> None:
     """Weights of another reader wherever they fit; numbers of assets differ from data to data."""
     own = model.state_dict()
-    fitting = {k: v for k, v in other.state_dict().items() if own[k].shape == v.shape}
+    shapes = {name: value.shape for name, value in own.items()}
+    fitting = {k: v for k, v in other.state_dict().items() if shapes.get(k) == v.shape}
     model.load_state_dict(fitting, strict=False)
 
 

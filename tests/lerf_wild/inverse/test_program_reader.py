@@ -42,7 +42,7 @@ from lerf_wild.inverse.program_training import (
     schedule,
     train,
 )
-from lerf_wild.inverse.program_weights_training import begin_prototypes
+from lerf_wild.inverse.program_weights_training import BASELINES, begin_prototypes, take_over
 from lerf_wild.program.frames import seen_yaw, to_level
 
 torch.set_num_threads(1)
@@ -210,6 +210,29 @@ def test_prototypes_begin_where_the_crop_network_sees_their_assets(samples):
         alike = torch.nn.functional.cosine_similarity(mean, own, dim=0)
         assert float(alike) == pytest.approx(1.0, abs=1e-4)
     torch.testing.assert_close(model.prototypes[2].detach(), last)
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+def test_a_baseline_begins_with_all_of_another_reader_that_fits_it(name):
+    torch.manual_seed(0)
+    other, model = ProgramReader(assets=3), ProgramReader(BASELINES[name], assets=2)
+    prototypes = model.prototypes.detach().clone()
+    take_over(model, other)
+    for own, theirs in zip(model.crops.parameters(), other.crops.parameters(), strict=True):
+        torch.testing.assert_close(own, theirs)
+    torch.testing.assert_close(model.prototypes.detach(), prototypes)
+
+
+def test_a_step_whose_gradient_is_not_finite_changes_nothing(samples, batch):
+    names = asset_names(samples)
+    model = ProgramReader(assets=len(names))
+    spec = ReaderTraining(steps=2, warmup=1, low_precision=False, part="objects")
+    trainer = ReaderTrainer(model, labelled_templates(names[:1], each=1), spec)
+    model.prototypes.register_hook(lambda gradient: gradient * math.nan)
+    before = [p.detach().clone() for p in model.parameters()]
+    trainer.step(1, batch.rows(torch.tensor([0, 1])), 0.0)
+    for own, old in zip(model.parameters(), before, strict=True):
+        torch.testing.assert_close(own.detach(), old)
 
 
 def test_augmented_pictures_keep_their_shapes(batch):
