@@ -18,7 +18,7 @@ import torch
 import tyro
 
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.inverse.ground_registration import Lie, registered
+from lerf_wild.inverse.ground_registration import GroundFit, registered
 from lerf_wild.inverse.program_data import drawn_samples
 from lerf_wild.inverse.program_detector import SIZE
 from lerf_wild.inverse.program_horizon import edge_pitch_deg
@@ -52,9 +52,9 @@ def main(
     if scenes > 0:
         samples = drawn_samples(scenes, 1, seed)
         start = time.process_time()
-        lies = [_lie(sample) for sample in samples]
+        fits = [_fit(sample) for sample in samples]
         seconds = (time.process_time() - start) / len(samples)
-        figures |= _figures(samples, lies) | {"seconds": seconds}
+        figures |= _figures(samples, fits) | {"seconds": seconds}
     if photos:
         figures["photos_recognised"] = float(np.mean([_is_recognised(path) for path in photos]))
     for name, value in figures.items():
@@ -62,21 +62,21 @@ def main(
     write_report(json_file, figures)
 
 
-def _lie(sample: Sample) -> Lie | None:
+def _fit(sample: Sample) -> GroundFit | None:
     settings, focal = sample.program.settings, focal_px(sample.program, SIZE)
     pitch = edge_pitch_deg(sample.rgb, focal, settings.camera_pitch_deg, USUAL_M)
     hidden = covered(torch.tensor(sample.boxes_K4))
     return registered(sample.rgb, hidden, focal, pitch or settings.camera_pitch_deg)
 
 
-def _figures(samples: list[Sample], lies: list[Lie | None]) -> dict[str, float]:
+def _figures(samples: list[Sample], fits: list[GroundFit | None]) -> dict[str, float]:
     found = [
-        (lie, s.program.settings) for lie, s in zip(lies, samples, strict=True) if lie is not None
+        (fit, s.program.settings) for fit, s in zip(fits, samples, strict=True) if fit is not None
     ]
-    off = [abs(math.log(lie.camera_height_m / known.camera_height_m)) for lie, known in found]
+    off = [abs(math.log(fit.camera_height_m / known.camera_height_m)) for fit, known in found]
     return {
         "recognised": len(found) / len(samples),
-        "right_ground": float(np.mean([lie.ground == known.ground_name for lie, known in found])),
+        "right_ground": float(np.mean([fit.ground == known.ground_name for fit, known in found])),
         "height_within_3_percent": float(np.mean(np.array(off) < NEAR)),
         "height_error_median": float(np.median(off)),
     }

@@ -66,8 +66,8 @@ LEAST_CELLS = 1000
 
 
 @dataclass(frozen=True)
-class Lie:
-    """How a known ground lies before the camera."""
+class GroundFit:
+    """A known ground as it lies before the camera."""
 
     ground: str
     camera_height_m: float
@@ -97,7 +97,7 @@ def registered(
     pitch_deg: float,
     grounds: Sequence[str] = GROUNDS,
     shift_px: float = 0.0,
-) -> Lie | None:
+) -> GroundFit | None:
     """How a known ground lies in a picture; None when none is recognised.
 
     Args:
@@ -111,11 +111,11 @@ def registered(
     plan = plan_of(picture_HW3, covered_HW, focal_px, pitch_deg, shift_px)
     if plan.free_PP.sum() < LEAST_CELLS:
         return None
-    best: Lie | None = None
-    for lie in candidates(plan, grounds):
-        lie = replace(lie, agreement=agreement(plan, lie))
-        if best is None or lie.agreement > best.agreement:
-            best = lie
+    best: GroundFit | None = None
+    for fit in candidates(plan, grounds):
+        fit = replace(fit, agreement=agreement(plan, fit))
+        if best is None or fit.agreement > best.agreement:
+            best = fit
         if best.agreement > CERTAIN:
             break
     if best is None or best.agreement < AGREEMENT:
@@ -146,7 +146,7 @@ def plan_of(
     return Plan(without_smooth(shown, free, SMOOTH_M / USUAL_M / CELL), free)
 
 
-def candidates(plan: Plan, grounds: Sequence[str] = GROUNDS) -> Iterator[Lie]:
+def candidates(plan: Plan, grounds: Sequence[str] = GROUNDS) -> Iterator[GroundFit]:
     """Grounds, camera heights and turns whose spectra look most alike, the likeliest first."""
     known_GFA = _ground_spectra()[[GROUNDS.index(name) for name in grounds]]
     alike_GZA = _correlation(_plan_spectra(plan), known_GFA)
@@ -157,13 +157,13 @@ def candidates(plan: Plan, grounds: Sequence[str] = GROUNDS) -> Iterator[Lie]:
         # A spectrum is the same after half a turn.
         for half in (0.0, math.pi):
             turn = angle * math.pi / ANGLES + half
-            yield Lie(grounds[ground], float(_heights_m()[zoom]), float(turn), 0.0)
+            yield GroundFit(grounds[ground], float(_heights_m()[zoom]), float(turn), 0.0)
 
 
-def agreement(plan: Plan, lie: Lie) -> float:
+def agreement(plan: Plan, fit: GroundFit) -> float:
     """Correlation of a plan with the paint of a ground where they agree most."""
-    shown_TT, free_TT = _on_tile(plan, lie)
-    paint = _tile_transforms(lie.ground)
+    shown_TT, free_TT = _on_tile(plan, fit)
+    paint = _tile_transforms(fit.ground)
     across = fft.irfft2(np.conj(fft.rfft2(shown_TT)) * paint[0], shown_TT.shape)
     power = fft.irfft2(np.conj(fft.rfft2(free_TT)) * paint[1], shown_TT.shape)
     own = max(float((shown_TT**2).sum()), 1e-12)
@@ -179,14 +179,14 @@ def without_smooth(values: Floats, free: Floats, sigma: float, mode: str = "cons
     return np.clip(rest, -limit, limit)
 
 
-def _between_steps(plan: Plan, lie: Lie) -> Lie:
+def _between_steps(plan: Plan, fit: GroundFit) -> GroundFit:
     """The camera height at the top of the parabola through three steps."""
-    ways = [replace(lie, camera_height_m=lie.camera_height_m * math.exp(s)) for s in (-STEP, STEP)]
+    ways = [replace(fit, camera_height_m=fit.camera_height_m * math.exp(s)) for s in (-STEP, STEP)]
     low, high = (agreement(plan, way) for way in ways)
-    bend = low - 2.0 * lie.agreement + high
+    bend = low - 2.0 * fit.agreement + high
     off = 0.5 * (low - high) / bend if bend < 0 else 0.0
-    height_m = lie.camera_height_m * math.exp(STEP * float(np.clip(off, -1.0, 1.0)))
-    return replace(lie, camera_height_m=height_m)
+    height_m = fit.camera_height_m * math.exp(STEP * float(np.clip(off, -1.0, 1.0)))
+    return replace(fit, camera_height_m=height_m)
 
 
 def _cells() -> Floats:
@@ -268,13 +268,13 @@ def _tile_transforms(name: str) -> tuple[Floats, Floats]:
     return fft.rfft2(paint), fft.rfft2(paint**2)
 
 
-def _on_tile(plan: Plan, lie: Lie) -> tuple[Floats, Floats]:
+def _on_tile(plan: Plan, fit: GroundFit) -> tuple[Floats, Floats]:
     """A plan and what of it is free on a tile's cells (T, T), the camera in the middle."""
     axis = (np.arange(TILE_CELLS) + 0.5) * TILE_CELL_M - PAINTED_HALF_M
     u, v = np.meshgrid(axis, axis)
-    cosine, sine = math.cos(lie.turn_rad), math.sin(lie.turn_rad)
-    x = (cosine * u - sine * v) / lie.camera_height_m
-    y = (sine * u + cosine * v) / lie.camera_height_m
+    cosine, sine = math.cos(fit.turn_rad), math.sin(fit.turn_rad)
+    x = (cosine * u - sine * v) / fit.camera_height_m
+    y = (sine * u + cosine * v) / fit.camera_height_m
     at = np.stack([(y - NEAREST) / CELL - 0.5, (x + PLAN_CELLS * CELL / 2) / CELL - 0.5])
     shown = map_coordinates(plan.contrast_PP, at, order=1, mode="constant")
     return shown, map_coordinates(plan.free_PP, at, order=1, mode="constant")

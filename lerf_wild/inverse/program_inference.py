@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lerf_wild.inverse.ground_registration import Lie, registered
+from lerf_wild.inverse.ground_registration import GroundFit, registered
 from lerf_wild.inverse.program_candidates import candidates
 from lerf_wild.inverse.program_crops import cut_crops, facing
 from lerf_wild.inverse.program_decoder import Values
@@ -130,8 +130,8 @@ def read_boxes(
         rows = boxes.there_BK[i].nonzero()[:, 0]
         shift = 0.0 if boxes.shift_B is None else float(boxes.shift_B[i])
         view = (float(focal[i]), float(pitch_B[i]))
-        lie = _lie(pictures[i], boxes.box_BK4[i, rows], grounds[i], *view, shift)
-        name = GROUNDS[int(grounds[i].argmax())] if lie is None else lie.ground
+        fit = _fit(pictures[i], boxes.box_BK4[i, rows], grounds[i], *view, shift)
+        name = GROUNDS[int(grounds[i].argmax())] if fit is None else fit.ground
         settings = unscaled_settings(settings_BS[i].double().numpy(), fov_deg, name)
         ground = Embedding.of(found.ground_BD[i].numpy())
         settings = replace(settings, ground=ground, camera_pitch_deg=float(pitch_B[i]))
@@ -146,7 +146,7 @@ def read_boxes(
             seen = _Seen(
                 likeness, clip_embeddings(crops), facing(model.crops, crops, likeness.shape[2])
             )
-            objects, choices = _matched(objects, seen, templates, float(pitch_B[i]), lie)
+            objects, choices = _matched(objects, seen, templates, float(pitch_B[i]), fit)
         readings.append(_reading(objects, choices, settings))
     return readings
 
@@ -181,14 +181,14 @@ def levelled_settings(
     return settings_BS, true_B
 
 
-def _lie(
+def _fit(
     picture_HW3: NDArray[np.uint8],
     boxes_N4: Tensor,
     likeness_G: Tensor,
     focal_px: float,
     pitch_deg: float,
     shift_px: float,
-) -> Lie | None:
+) -> GroundFit | None:
     """How the ground lies, if it is one of those that it looks most like."""
     names = [GROUNDS[g] for g in likeness_G.topk(GROUNDS_TRIED).indices.tolist()]
     hidden = covered(boxes_N4)
@@ -254,7 +254,7 @@ def _matched(
     seen: _Seen,
     templates: Templates,
     pitch_deg: float,
-    lie: Lie | None,
+    fit: GroundFit | None,
 ) -> tuple[_Objects, list[_Choice]]:
     """By the templates that look most like the picture, turned the way the decoder says; objects
     are brought to one ground, on which assets have about their natural heights."""
@@ -265,7 +265,7 @@ def _matched(
     query = torch.cat([look, seen.clip_NA], dim=1)
     scores = templates.likeness(query, seen.correlation_NMY, kinds)
     stood = Stood.of(objects.of(objects.loc), objects.of(objects.height), pitch_deg)
-    belief = camera_height(stood.unit_N, scores, templates.height_M, lie)
+    belief = camera_height(stood.unit_N, scores, templates.height_M, fit)
     scores = sized(scores, stood.unit_N, templates.height_M, belief.camera_m)
     score, order = scores.sort(dim=-1, descending=True)
     feet, height = stood.on_ground(belief, templates.height_M[order[:, 0]])

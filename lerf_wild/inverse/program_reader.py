@@ -53,8 +53,8 @@ JITTER = 0.06
 SETTING_NOISE = 0.03
 """Of scaled settings; the pitch is off by 0.6 degrees."""
 CAMERA_HEIGHT, USUAL_HEIGHT = SETTING_COUNT - 1, 0.5
-"""Place and scaled value of the camera's height. No picture shows it but by the size of what stands
-in it, so the decoder is told the same height always and finds the scale by the objects itself."""
+"""Place and scaled value of the camera's height. Boxes don't show it, so the decoder is told the
+same height always; the ground and natural sizes tell the scale later (`program_sizes`)."""
 assert SETTING_NAMES[PITCH] == "camera_pitch_deg"
 
 

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from lerf_wild.inverse.ground_registration import Lie, registered
+from lerf_wild.inverse.ground_registration import GroundFit, registered
 from lerf_wild.inverse.program_horizon import levelled
 from lerf_wild.inverse.program_sizes import Stood, camera_height
 from lerf_wild.inverse.program_stamp import Lens, Stamp, make_window
@@ -138,8 +138,8 @@ def refine(
     for i, search in searches.items():
         found[i], _ = search.climbed(found[i], search.steps() / 4, 3)
         on_object(i)
-    lie = _ground_lie(program, picture, shown >= FIRST_ID, lens)
-    moved = placed(program, {i: lens.stood(q) for i, q in found.items()}, lens, find, lie)
+    fit = _ground_fit(program, picture, shown >= FIRST_ID, lens)
+    moved = placed(program, {i: lens.stood(q) for i, q in found.items()}, lens, find, fit)
     return replace(moved, objects=tuple(separated(list(moved.objects), moved, find)))
 
 
@@ -204,9 +204,9 @@ def parameters(item: SceneObject, program: Program, lens: Lens) -> Floats:
     return np.array([column, row, np.log(item.height_m / drop), yaw])
 
 
-def _ground_lie(
+def _ground_fit(
     program: Program, picture: NDArray[np.uint8], hidden_HW: NDArray[np.bool_], lens: Lens
-) -> Lie | None:
+) -> GroundFit | None:
     name = program.settings.ground_name
     hidden_HW = binary_dilation(hidden_HW, iterations=BORDER_PX)
     known = (name,) if name in GROUNDS else GROUNDS
@@ -218,7 +218,7 @@ def placed(
     found: Mapping[int, Floats],
     lens: Lens,
     find: AssetFinder,
-    lie: Lie | None = None,
+    fit: GroundFit | None = None,
 ) -> Program:
     """The program with objects at parameters, in metres by what their assets measure by nature and
     by the camera's height that the ground tells, where it does."""
@@ -229,7 +229,7 @@ def placed(
     pitch = program.settings.camera_pitch_deg
     unit = torch.tensor([float(found[i][2]) for i in rows])
     natural = torch.tensor([find(program.objects[i]).height_m for i in rows])
-    lift = camera_height(unit, 99.0 * torch.eye(len(rows)), natural, lie)
+    lift = camera_height(unit, 99.0 * torch.eye(len(rows)), natural, fit)
     level = torch.from_numpy(np.stack([feet[i] for i in rows])).float()
     level, heights = Stood(level, unit, unit.exp()).on_ground(lift, natural)
     loc = to_camera(level.double().numpy(), pitch)

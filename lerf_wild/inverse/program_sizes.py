@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lerf_wild.inverse.ground_registration import Lie
+from lerf_wild.inverse.ground_registration import GroundFit
 from lerf_wild.program.frames import to_level
 
 LOWEST_M, HIGHEST_M, COUNT = 1.0, 2.3, 400
@@ -63,7 +63,7 @@ class Belief(NamedTuple):
 
 
 def camera_height(
-    unit_N: Tensor, scores_NM: Tensor, natural_M: Tensor, over: Lie | None = None
+    unit_N: Tensor, scores_NM: Tensor, natural_M: Tensor, over: GroundFit | None = None
 ) -> Belief:
     """The camera's height at which objects have natural heights.
 

@@ -6,6 +6,7 @@ The commands, from nothing to the page of docs, are in `lerf_wild/weights/raw/RE
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -104,6 +105,11 @@ def train(
     # Thousands of pictures twice in memory are too many.
     del samples
     batches = endless(batch, batch_size, seed)
+    save_reader(output_path, train_reader(trainer, batches, minutes, _reporter()), names)
+
+
+def _reporter() -> Callable[[int, dict[str, float]], None]:
+    """Prints the parts of the loss now and then."""
     console, start = Console(), time.monotonic()
 
     def report(step: int, parts: dict[str, float]) -> None:
@@ -111,7 +117,7 @@ def train(
             said = "  ".join(f"{name} {value:.3f}" for name, value in parts.items())
             console.print(f"step {step:5d}  {said}  {time.monotonic() - start:.0f} s")
 
-    save_reader(output_path, train_reader(trainer, batches, minutes, report), names)
+    return report
 
 
 def join(

@@ -34,7 +34,7 @@ def test_networks_alone_see_most_objects(name):
 
 def test_refinement_makes_poses_exact():
     model = load_air("reference")
-    images, truth = validation(model.setup, 24)
+    images, truth = validation(model.setup, 60)
     figures = set_metrics(infer(model, images, RefineSpec(starts=2)).scenes, truth)
     assert figures["count_exact"] > 0.9 and figures["x_mae"] < 0.02
     assert figures["cube_rotation_deg"] < 5.0 and figures["cylinder_axis_deg"] < 4.0

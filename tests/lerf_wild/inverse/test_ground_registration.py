@@ -8,7 +8,7 @@ import pytest
 
 from lerf_wild.inverse import ground_registration
 from lerf_wild.inverse.ground_registration import (
-    Lie,
+    GroundFit,
     Plan,
     agreement,
     plan_of,
@@ -40,9 +40,9 @@ def _picture(ground: str, height_m: float, pitch_deg: float, seed: int) -> np.nd
     [("meadow 1", 1.42, 78.0), ("riverbank 2", 1.85, 86.0), ("steppe 1", 1.15, 80.0)],
 )
 def test_a_known_ground_tells_how_high_the_camera_stands(ground, height_m, pitch_deg):
-    lie = registered(_picture(ground, height_m, pitch_deg, 3), NOTHING, FOCAL, pitch_deg)
-    assert lie.ground == ground
-    assert lie.camera_height_m == pytest.approx(height_m, rel=0.02)
+    fit = registered(_picture(ground, height_m, pitch_deg, 3), NOTHING, FOCAL, pitch_deg)
+    assert fit.ground == ground
+    assert fit.camera_height_m == pytest.approx(height_m, rel=0.02)
 
 
 def test_what_is_hidden_does_not_matter():
@@ -85,12 +85,12 @@ def test_agreement_is_the_correlation_with_the_paint_where_it_fits_best():
     plan = Plan(*(np.zeros((160, 160), np.float32) for _ in range(2)))
     plan.free_PP[20:60, 60:100] = 1.0
     plan.contrast_PP[...] = rng.normal(size=(160, 160)) * plan.free_PP
-    lie = Lie(GROUNDS[0], 1.6, 0.7, 0.0)
-    shown, free = ground_registration._on_tile(plan, lie)
+    fit = GroundFit(GROUNDS[0], 1.6, 0.7, 0.0)
+    shown, free = ground_registration._on_tile(plan, fit)
     paint = ground_registration._contrast(GROUNDS[0])
     used = free > 0
     best = -1.0
-    fast = agreement(plan, lie)
+    fast = agreement(plan, fit)
     for down, right in rng.integers(0, len(paint), (200, 2)):
         moved = np.roll(paint, (-int(down), -int(right)), (0, 1))
         power = float((free * moved**2).sum() * (shown**2).sum())
@@ -108,6 +108,6 @@ def test_the_smooth_part_goes_and_what_is_not_free_stays_out():
 
 
 def test_a_surer_agreement_is_likelier_right():
-    lie = Lie("meadow 1", 1.6, 0.0, 0.0)
-    chances = [replace(lie, agreement=a).chance for a in (0.42, 0.5, 0.9)]
+    fit = GroundFit("meadow 1", 1.6, 0.0, 0.0)
+    chances = [replace(fit, agreement=a).chance for a in (0.42, 0.5, 0.9)]
     assert chances == sorted(chances) and chances[0] < 0.7 and chances[2] == 0.98

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lerf_wild.inverse.ground_registration import Lie
+from lerf_wild.inverse.ground_registration import GroundFit
 from lerf_wild.inverse.program_horizon import edge_row, levelled
 from lerf_wild.inverse.program_sizes import USUAL_M, Belief, Stood, camera_height, sized
 from lerf_wild.program.frames import to_camera, to_level
@@ -31,11 +31,11 @@ def test_things_of_known_size_tell_the_cameras_height():
 
 def test_the_ground_has_the_first_word_and_what_stands_on_it_may_contradict():
     scores, unit = 9.0 * torch.eye(3), (NATURAL / 1.8).log()
-    sure = Lie("meadow 1", 1.76, 0.0, 0.8)
+    sure = GroundFit("meadow 1", 1.76, 0.0, 0.8)
     near = camera_height(unit, scores, NATURAL, sure)
     assert near.camera_m == pytest.approx(1.76, rel=0.005)
     assert near.spread < 0.02 < camera_height(unit, scores, NATURAL).spread
-    mistaken = Lie("meadow 1", 1.1, 0.0, 0.42)
+    mistaken = GroundFit("meadow 1", 1.1, 0.0, 0.42)
     assert camera_height(unit, scores, NATURAL, mistaken).camera_m == pytest.approx(1.8, rel=0.035)
 
 
