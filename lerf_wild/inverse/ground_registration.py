@@ -39,12 +39,13 @@ TILE_CELLS = TEXELS // COARSER
 TILE_CELL_M = 2.0 * PAINTED_HALF_M / TILE_CELLS
 DARKEST = 4.0
 """Added to grey levels (0-255) before their logarithm is taken."""
-SMOOTH_M, USUAL_M = 0.15, 1.6
+SMOOTH_M, SMOOTHED_FROM_M = 0.15, 1.6
 """Patterns much wider than this are light and haze as often as paint, and are taken out; and the
-camera height at which pictures are treated alike."""
+camera height from which plans are smoothed as paint is."""
 OUTLIER = 3.0
 """Standard deviations beyond which a cell is cut; shadows and what no box holds go that far."""
 LOWEST_M, HIGHEST_M = 1.0, 2.3
+"""Camera heights that are looked for."""
 STEP = 0.01
 """Of logarithms of camera heights and frequencies."""
 COARSEST_PER_M, FINEST_PER_M = 0.7, 4.4
@@ -58,7 +59,8 @@ CANDIDATES = 12
 APART = 7
 """Candidates are the best of this many steps of zoom and turn."""
 AGREEMENT = 0.42
-"""Correlation from which a ground is recognised; photos of no known ground reach 0.40."""
+"""Correlation from which a ground is recognised; the fox
+capture's photos, whose ground is none of them, reach 0.40."""
 CERTAIN = 0.5
 """Correlation at which no other candidate is looked at."""
 LEAST_CELLS = 1000
@@ -143,7 +145,7 @@ def plan_of(
     # Beyond the picture nothing is free.
     free = map_coordinates(np.float32(~covered_HW), at, order=1, mode="constant") > 0.99
     free = free.astype(np.float32)
-    return Plan(without_smooth(shown, free, SMOOTH_M / USUAL_M / CELL), free)
+    return Plan(without_smooth(shown, free, SMOOTH_M / SMOOTHED_FROM_M / CELL), free)
 
 
 def candidates(plan: Plan, grounds: Sequence[str] = GROUNDS) -> Iterator[GroundFit]:

@@ -19,10 +19,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lerf_wild.inverse.ground_registration import GroundFit
+from lerf_wild.inverse.ground_registration import HIGHEST_M, LOWEST_M, GroundFit
 from lerf_wild.program.frames import to_level
 
-LOWEST_M, HIGHEST_M, COUNT = 1.0, 2.3, 400
+COUNT = 400
+"""Camera heights that are weighed."""
 USUAL_M, USUAL_SPREAD = 1.58, 0.15
 """Camera heights that are believed in, and by what factor they vary (standard deviation of the
 logarithm): those of a person."""
