@@ -16,7 +16,7 @@ def synth_raw(
     views: int = 8,
     size: int = 256,
     seed: int = 0,
-    assets: Literal["starter", "held-out", "grown", "varied", "all"] = "starter",
+    assets: Literal["starter", "held-out", "grown", "varied", "fresh", "all"] = "starter",
     extras: bool = False,
     scenes_per_shard: int = 25,
     runner: Literal["local", "processes", "ray"] = "local",
@@ -35,7 +35,8 @@ def synth_raw(
         size: Pixels along a side.
         seed: What decides every scene.
         assets: starter: the library but for what is held out; held-out; grown: individuals of the
-            procedural species; varied: those in drawn coats and proportions; all but the varied.
+            procedural species; varied: those in drawn coats and proportions; fresh: such ones that
+            the bundled reader has not seen; all: all but the varied and fresh.
         extras: Whether instance and depth maps are written too.
         scenes_per_shard: Scenes in a file.
         runner: In this process, in several on this machine, or by Ray.

@@ -81,14 +81,31 @@ def yaw_bin(yaw_N: Tensor) -> Tensor:
     return (yaw_N * YAW_BINS / (2 * torch.pi)).round().long() % YAW_BINS
 
 
+class Sides(NamedTuple):
+    """What tells from which side objects are seen."""
+
+    facing_NY: Tensor
+    """Log chances that noses point in equally spaced directions."""
+    features_NF: Tensor
+    """Of crops; unit vectors."""
+    mirrored_NF: Tensor
+    """Of their mirror images."""
+
+
 @torch.no_grad()
-def facing(network: CropNetwork, crops_N3SS: Tensor, yaws: int) -> Tensor:
-    """Log chances (N, yaws) that noses point in equally spaced directions, by crops in 0-1 and
-    their mirror images."""
+def seen_sides(network: CropNetwork, crops_N3SS: Tensor, yaws: int) -> Sides:
+    """What crops (0-1) and their mirror images say of the side that is seen."""
     if len(crops_N3SS) == 0:
-        return torch.zeros(0, yaws)
-    both = network(torch.cat([crops_N3SS, crops_N3SS.flip(-1)])).yaw_NQ.softmax(dim=-1)
-    own, other = both.chunk(2)
+        return Sides(torch.zeros(0, yaws), torch.zeros(0, FEATURES), torch.zeros(0, FEATURES))
+    both = network(torch.cat([crops_N3SS, crops_N3SS.flip(-1)]))
+    features = functional.normalize(both.features_NF, dim=-1)
+    return Sides(facing(both.yaw_NQ, yaws), *features.chunk(2))
+
+
+def facing(both_NQ: Tensor, yaws: int) -> Tensor:
+    """Log chances (N, yaws) of equally spaced directions, by the logits (2 N, Q) of crops and,
+    after all of these, of their mirror images."""
+    own, other = both_NQ.softmax(dim=-1).chunk(2)
     # A mirrored nose that points to bin k points to the bin as far on the other side of up.
     chance_NQ = (own + other[:, (YAW_BINS // 2 - torch.arange(YAW_BINS)) % YAW_BINS]) / 2
     place_Y = torch.arange(yaws) * YAW_BINS / yaws

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lerf_wild.inverse.program_counting import Counting
 from lerf_wild.inverse.program_samples import SETTING_COUNT, Batch
 from lerf_wild.language.wild_clip import MEAN, STD, load_wild_clip
 from lerf_wild.program.statements import KINDS
@@ -75,6 +76,7 @@ class ProgramDetector(nn.Module):
         self.heat = nn.Conv2d(CHANNELS, len(KINDS), 1)
         self.box = nn.Conv2d(CHANNELS, 4, 1)
         nn.init.constant_(self.heat.bias, -4.0)
+        self.counting = Counting()
         self.rows = nn.Conv1d(512, 32, 1)
         self.settings = nn.Sequential(
             nn.Linear(32 * SIZE // 16, 256), nn.GELU(), nn.Linear(256, SETTING_COUNT + GROUND_DIM)

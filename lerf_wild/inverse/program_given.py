@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from lerf_wild.inverse.program_candidates import OVERLAP, Candidates, candidates
+from lerf_wild.inverse.program_candidates import Candidates, candidates
 from lerf_wild.inverse.program_detector import SIZE, seen_often
 from lerf_wild.inverse.program_inference import Boxes, Reading, on_feet, read_boxes
 from lerf_wild.inverse.program_reader import ProgramReader
@@ -27,6 +27,9 @@ from lerf_wild.inverse.program_templates import Templates
 from lerf_wild.program.statements import ANIMAL_KINDS, KINDS
 from lerf_wild.program.types import Program
 
+OVERLAP = 0.3
+"""What overlaps an animal, or what another square shows, by more than this (intersection over
+union) is the same thing."""
 ANIMAL_6 = torch.tensor([kind in ANIMAL_KINDS for kind in KINDS])
 
 
@@ -79,7 +82,7 @@ def read_given(
         ground_BD=found.ground_BD.mean(dim=0, keepdim=True).expand(len(starts), -1),
     )
     heat = found.heat_BKhw.masked_fill(ANIMAL_6[None, :, None, None], -1e4)
-    cover = candidates(found._replace(heat_BKhw=heat), threshold)
+    cover = candidates(found._replace(heat_BKhw=heat), model.detector.counting, threshold)
     boxes = _boxes(cover, starts, animals_N4, confidence_N, photo_HW3.shape[1])
     readings = read_boxes(model, rgb, found, boxes, templates, ground_GD, fov_deg)
     return merged(readings, starts)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from lerf_wild.inverse.ground_registration import GroundFit, registered
 from lerf_wild.inverse.program_candidates import candidates
-from lerf_wild.inverse.program_crops import cut_crops, facing
+from lerf_wild.inverse.program_crops import Sides, cut_crops, seen_sides
 from lerf_wild.inverse.program_decoder import Values
 from lerf_wild.inverse.program_detector import (
     PITCH,
@@ -38,12 +38,15 @@ from lerf_wild.program.statements import BY_FIELD, KINDS
 from lerf_wild.program.types import Embedding, Program, SceneObject, Settings
 from lerf_wild.synth.grounds import GROUNDS
 
-THRESHOLD = 0.35
-"""A centre counts from this score on; chosen on validation scenes."""
+THRESHOLD = 0.5
+"""A box counts from this chance on."""
+SIDE_WEIGHT = 2.0
+"""What the likeness of the crop network's features counts beside the correlation with templates
+when the seen side of an asset is chosen. Templates of new assets mislead the network as pictures of
+these do, so that comparing the two says more of new assets than the network alone."""
 FACING_WEIGHT = 0.1
-"""What the log chances of directions count beside the correlation with templates when the seen side
-of an asset is chosen. Like all weights here it was found on validation scenes, where the decoder's
-rotation adds nothing: between front and back it lies in the middle."""
+"""What the log chances of directions count there. Like all weights here it was found on validation
+scenes, where the decoder's rotation adds nothing: between front and back it lies in the middle."""
 FOUND_WEIGHT = 5.0
 """What the detector's log chance of a kind counts beside the decoder's: of new assets the detector
 tells more kinds."""
@@ -78,7 +81,7 @@ def read_pictures(
     """Read uint8 pictures of 256 x 256 pixels; objects come out the largest first."""
     rgb = rgb_B3HW.float() / 255.0
     found = seen_often(model.detector, rgb)
-    boxes = Boxes(*candidates(found, threshold))
+    boxes = Boxes(*candidates(found, model.detector.counting, threshold))
     return read_boxes(model, rgb, found, boxes, templates, ground_GD, fov_deg)
 
 
@@ -143,9 +146,8 @@ def read_boxes(
             picture = rgb_B3HW[i : i + 1]
             crops = cut_crops(picture, own, box_N4)
             likeness = match_boxes(templates.bank, picture, own, box_N4)
-            seen = _Seen(
-                likeness, clip_embeddings(crops), facing(model.crops, crops, likeness.shape[2])
-            )
+            sides = seen_sides(model.crops, crops, likeness.shape[2])
+            seen = _Seen(likeness, clip_embeddings(crops), sides)
             objects, choices = _matched(objects, seen, templates, float(pitch_B[i]), fit)
         readings.append(_reading(objects, choices, settings))
     return readings
@@ -235,8 +237,7 @@ class _Seen(NamedTuple):
     correlation_NMY: Tensor
     """With all templates."""
     clip_NA: Tensor
-    facing_NY: Tensor
-    """Log chances of directions."""
+    sides: Sides
 
 
 class _Choice(NamedTuple):
@@ -277,14 +278,16 @@ def _matched(
             yaw,
             float(score[j, 0] - score[j, min(1, score.shape[1] - 1)]),
         )
-        for j, yaw in enumerate(_seen_yaws(seen, order[:, 0]))
+        for j, yaw in enumerate(_seen_yaws(seen, templates, order[:, 0]))
     ]
 
 
-def _seen_yaws(seen: _Seen, asset_N: Tensor) -> list[float]:
+def _seen_yaws(seen: _Seen, templates: Templates, asset_N: Tensor) -> list[float]:
     """The side of each object's asset that looks most like the picture."""
-    own_NY = seen.correlation_NMY[torch.arange(len(asset_N)), asset_N]
-    return [best_yaw(row) for row in own_NY + FACING_WEIGHT * seen.facing_NY]
+    facing_NY, features_NF, mirrored_NF = seen.sides
+    score_NY = seen.correlation_NMY[torch.arange(len(asset_N)), asset_N]
+    score_NY = score_NY + SIDE_WEIGHT * templates.sides(asset_N, features_NF, mirrored_NF)
+    return [best_yaw(row) for row in score_NY + FACING_WEIGHT * facing_NY]
 
 
 def _numbered(model: ProgramReader, objects: _Objects) -> list[_Choice]:

@@ -19,9 +19,10 @@ from torch import Tensor
 from lerf_wild.assets.library import Entry, Library
 from lerf_wild.assets.library_assets import entry_asset
 from lerf_wild.errors import CacheError
-from lerf_wild.inverse.program_crops import CROP, EMBEDDING, CropNetwork
+from lerf_wild.inverse.program_crops import CROP, CropNetwork
 from lerf_wild.inverse.program_matching import TemplateBank
 from lerf_wild.inverse.program_templates import (
+    WIDTH,
     YAWS,
     Templates,
     network_embed,
@@ -32,7 +33,7 @@ from lerf_wild.storage.cache import FeatureCache, content_key, default_cache_roo
 
 VERSION = 1
 """Raise it when templates are drawn otherwise."""
-EMBEDDING_VERSION = 2
+EMBEDDING_VERSION = 3
 """Raise it when they are embedded otherwise."""
 OnAsset = Callable[[Entry], None]
 
@@ -95,7 +96,7 @@ def _templates_of(
     key = content_key(
         {"asset": entry.key, "reader": reader_key, "v": EMBEDDING_VERSION, "yaws": yaws}
     )
-    found = kept.get(key, {"embedding": ((yaws, 2 * EMBEDDING), torch.float32)})
+    found = kept.get(key, {"embedding": ((yaws, WIDTH), torch.float32)})
     if found is None:
         found = {"embedding": network_embed(network)(rgb).float().cpu()}
         _keep(kept, key, found, entry)

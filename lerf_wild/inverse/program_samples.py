@@ -25,6 +25,8 @@ SETTING_NAMES = tuple(s.field for s in STATEMENTS if s.field != "sun_rotation_de
 """Scene statements that are one number; the sun's rotation is learned as sine and cosine."""
 SETTING_COUNT = len(SETTING_NAMES) + 3
 CAMERA_HEIGHT_RANGE_M = (1.0, 2.2)
+LEAST_DEPTH_M = 0.1
+"""Nearer feet are not learned from."""
 _RANGES = {s.field: s.sampled for s in STATEMENTS}
 
 
@@ -124,6 +126,9 @@ def _object_rows(sample: Sample, numbers: dict[str, int]) -> tuple[np.ndarray, .
     yaw, depth, height, pixels = (np.ones(MOST_OBJECTS, np.float32) for _ in range(4))
     for i, item in enumerate(program.objects[:MOST_OBJECTS]):
         x, y, z = item.loc_m
+        # A crown may be seen whose foot is behind the camera; such a depth has no logarithm.
+        if z > -LEAST_DEPTH_M:
+            continue
         there[i], boxes[i] = True, sample.boxes_K4[i]
         kind[i], asset[i] = KINDS.index(item.kind), numbers.get(item.asset, -1)
         pitch = program.settings.camera_pitch_deg

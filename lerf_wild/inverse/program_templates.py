@@ -1,7 +1,8 @@
 """Templates of assets: each drawn at 24 yaws and embedded, so that a look can be looked up.
 
-An embedding is two unit vectors one after the other: the reader's own, which tells known assets
-apart, and wild-clip's, which nobody has tuned to a library and which carries further.
+An embedding is three unit vectors one after the other: the reader's own, which tells known assets
+apart; wild-clip's, which nobody has tuned to a library and which carries further; and the features
+that the reader's own is made of, which tell the sides of an asset apart.
 
 Symbols: M assets, Y yaws, A length of an embedding, N queries. The yaw of a template
 is relative to the line of sight: 0 is a nose that points to the right.
@@ -17,9 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from lerf_wild.assets.scene_assets import SceneAsset, load_individual
-from lerf_wild.inverse.program_crops import EMBEDDING, CropNetwork, cut_crops
+from lerf_wild.inverse.program_crops import EMBEDDING, FEATURES, CropNetwork, cut_crops
 from lerf_wild.inverse.program_matching import TemplateBank, make_bank
 from lerf_wild.language.encoders import ImageTextEncoder
 from lerf_wild.language.wild_clip import load_wild_clip
@@ -30,6 +32,10 @@ from lerf_wild.render.raycast import Camera, RayScene, look_at
 from lerf_wild.render.sky import light_of
 from lerf_wild.synth.grounds import GROUNDS, ground_body
 
+LOOK = 2 * EMBEDDING
+"""Length of the two first vectors, which tell assets apart."""
+WIDTH = LOOK + FEATURES
+"""Length of an embedding."""
 YAWS = 24
 """Templates an asset, 15 degrees apart; yaws between them are interpolated. RAW has 72."""
 SIZE = 96
@@ -58,11 +64,28 @@ class Templates:
     """Their small pictures."""
 
     def scores(self, query_NA: Tensor) -> Tensor:
-        """Weighted cosines (N, M, Y) of both halves of embeddings with those of all templates."""
-        weight_A = torch.full((query_NA.shape[-1],), LOOK_WEIGHT)
+        """Weighted cosines (N, M, Y) of the two embeddings of objects (N, ``LOOK``) with those of
+        all templates."""
+        weight_A = torch.full((LOOK,), LOOK_WEIGHT)
         weight_A[EMBEDDING:] = CLIP_WEIGHT
         weighted = weight_A * query_NA.float()
-        return torch.einsum("na,mya->nmy", weighted, self.embedding_MYA.float())
+        return torch.einsum("na,mya->nmy", weighted, self.embedding_MYA[..., :LOOK].float())
+
+    def sides(self, asset_N: Tensor, features_NF: Tensor, mirrored_NF: Tensor) -> Tensor:
+        """Cosines (N, Y) of the features of crops and of their mirror images with those of the
+        templates of one asset each.
+
+        An animal that is seen in a mirror looks about like one that faces the other way.
+        """
+        own_NYF = self.embedding_MYA[asset_N, :, LOOK:].float()
+        told_NY, other_NY = (
+            torch.einsum("nf,nyf->ny", part, own_NYF) for part in (features_NF, mirrored_NF)
+        )
+        yaws = own_NYF.shape[1]
+        # Of an odd number of yaws none is another's mirror image.
+        if yaws % 2:
+            return told_NY
+        return (told_NY + other_NY[:, (yaws // 2 - torch.arange(yaws)) % yaws]) / 2
 
     def likeness(
         self, query_NA: Tensor, correlation_NMY: Tensor, kinds_N6: Tensor | None = None
@@ -109,12 +132,14 @@ def library_templates(network: CropNetwork, names: Sequence[str], yaws: int = YA
 
 
 def network_embed(network: CropNetwork) -> Embed:
-    """The crop network and wild-clip as an encoder of templates."""
+    """The crop network and wild-clip as an encoder of templates, (N, ``WIDTH``)."""
 
     def embed(crops_N3SS: Tensor) -> Tensor:
         with torch.no_grad():
-            looks = torch.cat([network(part).embedding_NA for part in crops_N3SS.split(64)])
-        return torch.cat([looks, clip_embeddings(crops_N3SS)], dim=1)
+            seen = [network(part) for part in crops_N3SS.split(64)]
+        looks = torch.cat([part.embedding_NA for part in seen])
+        features = functional.normalize(torch.cat([part.features_NF for part in seen]), dim=-1)
+        return torch.cat([looks, clip_embeddings(crops_N3SS), features], dim=1)
 
     return embed
 

@@ -11,7 +11,7 @@ from lerf_wild.errors import ModelFileError
 from lerf_wild.inverse.program_decoder import DecoderSpec
 from lerf_wild.inverse.program_matching import SIDE, TemplateBank
 from lerf_wild.inverse.program_reader import ProgramReader
-from lerf_wild.inverse.program_templates import Templates
+from lerf_wild.inverse.program_templates import WIDTH, Templates
 from lerf_wild.inverse.weight_files import (
     check_finite,
     expecting,
@@ -24,13 +24,14 @@ from lerf_wild.program.statements import KINDS
 
 BUNDLED = Path(__file__).parent.parent / "weights" / "raw"
 READER, TEMPLATES = "reader.safetensors", "templates.safetensors"
-DEFAULT_THRESHOLD = 0.35
+DEFAULT_THRESHOLD = 0.5
 
 
 def save_reader(
     path: Path, model: ProgramReader, assets: Sequence[str], threshold: float = DEFAULT_THRESHOLD
 ) -> None:
-    """Writes a reader; ``assets`` names its prototypes, ``threshold`` is what a centre must reach.
+    """Writes a reader; ``assets`` names its prototypes, ``threshold`` is the chance from which
+    a box counts.
 
     The prototypes are for training alone and are kept, as training may go on.
     """
@@ -89,6 +90,7 @@ def load_templates(path: Path) -> Templates:
     shape, kinds = templates.embedding_MYA.shape, templates.kind_M
     is_whole = (
         len(shape) == 3
+        and shape[2] == WIDTH
         and len(names) == shape[0] == len(kinds) == len(templates.height_M)
         and bank.rgb_MY3SS.shape == (*shape[:2], 3, SIDE, SIDE)
         and bank.mask_MYSS.shape == (*shape[:2], SIDE, SIDE)

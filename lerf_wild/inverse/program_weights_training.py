@@ -6,16 +6,19 @@ The commands, from nothing to the page of docs, are in `lerf_wild/weights/raw/RE
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 import tyro
 from rich.console import Console
 from torch.nn import functional
 
 from lerf_wild.assets.recipes import STARTERS
+from lerf_wild.inverse.program_candidates import boxes_seen, kept
+from lerf_wild.inverse.program_counting import Counting, Seen, fit_counting
 from lerf_wild.inverse.program_data import (
     asset_names,
     drawn_samples,
@@ -23,11 +26,10 @@ from lerf_wild.inverse.program_data import (
     load_samples,
 )
 from lerf_wild.inverse.program_decoder import DecoderSpec
-from lerf_wild.inverse.program_detector import ground_embeddings
-from lerf_wild.inverse.program_evaluation import measure_reader
+from lerf_wild.inverse.program_detector import SIZE
 from lerf_wild.inverse.program_reader import LabelledCrops, ProgramReader
 from lerf_wild.inverse.program_samples import make_batch
-from lerf_wild.inverse.program_templates import Templates, library_templates
+from lerf_wild.inverse.program_templates import library_templates
 from lerf_wild.inverse.program_training import ReaderTrainer, ReaderTraining, endless
 from lerf_wild.inverse.program_training import train as train_reader
 from lerf_wild.inverse.program_weights import (
@@ -39,8 +41,9 @@ from lerf_wild.inverse.program_weights import (
 )
 
 REPORT_EVERY = 25
-THRESHOLDS = (0.2, 0.25, 0.3, 0.35)
 VALIDATION_SEED = 10_000
+PARTS = 4
+"""Parts of the pictures in a cross-validation."""
 PROTOTYPE_LENGTH = 5.0
 """The longer prototypes are, the slower they turn."""
 BASELINES = {
@@ -120,41 +123,58 @@ def _reporter() -> Callable[[int, dict[str, float]], None]:
     return report
 
 
-def join(
-    pictures: Path,
-    objects: Path,
-    output_dir: Path,
-    scenes: int = 100,
-    threshold: float | None = None,
-) -> None:
-    """Puts the two parts of a reader together, makes the templates of the starter library and
-    chooses the threshold; baselines are joined with the same detector.
+def join(pictures: Path, objects: Path, output_dir: Path) -> None:
+    """Puts the two parts of a reader together and makes the templates of the starter library;
+    baselines are joined with the same detector.
 
     Args:
         pictures: Weights whose detector is used.
         objects: Weights of which all else is used.
         output_dir: Folder of the bundled files.
-        scenes: Validation scenes on which the threshold with most exact counts is chosen.
-        threshold: Taken instead of choosing one.
     """
     model, names, _ = load_reader(objects)
     model.detector.load_state_dict(load_reader(pictures)[0].detector.state_dict())
     templates = library_templates(model.crops, tuple(STARTERS))
-    if threshold is None:
-        threshold = _best_threshold(model, templates, scenes)
-    save_reader(output_dir / READER, model, names, threshold)
+    save_reader(output_dir / READER, model, names)
     save_templates(output_dir / TEMPLATES, templates)
 
 
-def _best_threshold(model: ProgramReader, templates: Templates, scenes: int) -> float:
-    samples = drawn_samples(scenes, 1, VALIDATION_SEED)
-    ground, console = ground_embeddings(), Console()
-    counts = {}
-    for threshold in THRESHOLDS:
-        found = measure_reader(model, samples, templates, ground, threshold)
-        counts[threshold] = found["count_exact"]
-        console.print(f"threshold {threshold}: count exact {counts[threshold]:.3f}")
-    return max(counts, key=lambda threshold: counts[threshold])
+def count(pictures: Path, output_path: Path, scenes: int = 150, fresh: int = 300) -> None:
+    """Fits which of a detector's boxes count, on validation scenes; prints how many pictures are
+    counted right, each by a fit to others.
+
+    Args:
+        pictures: Weights of the detector.
+        output_path: Where they go with what was fitted.
+        scenes: Validation scenes of known assets.
+        fresh: Validation scenes of assets that training never saw.
+    """
+    model, names, threshold = load_reader(pictures)
+    seen = {
+        pool: boxes_seen(model.detector, drawn_samples(number, 1, VALIDATION_SEED, pool))
+        for pool, number in (("starter", scenes), ("fresh", fresh))
+    }
+    for pool, right in cross_validated(seen, threshold).items():
+        Console().print(f"{pool}: {right:.3f} of {len(seen[pool])} pictures counted right")
+    fit_counting(model.detector.counting, [row for rows in seen.values() for row in rows], SIZE)
+    save_reader(output_path, model, names, threshold)
+
+
+@torch.no_grad()
+def cross_validated(seen: Mapping[str, Sequence[Seen]], threshold: float) -> dict[str, float]:
+    """Share of each series' pictures in which the right number of boxes counts, by fits to all
+    series without every fourth picture."""
+    right = {name: [] for name in seen}
+    for part in range(PARTS):
+        counting = Counting()
+        others = [row for rows in seen.values() for i, row in enumerate(rows) if i % PARTS != part]
+        with torch.enable_grad():
+            fit_counting(counting, others, SIZE)
+        for name, rows in seen.items():
+            for row in rows[part::PARTS]:
+                found = kept(row.boxes_N4, counting(*row[:2], SIZE), threshold)
+                right[name].append(len(found) == len(row.true_M4))
+    return {name: float(np.mean(row)) for name, row in right.items()}
 
 
 @torch.no_grad()
@@ -175,4 +195,4 @@ def take_over(model: ProgramReader, other: ProgramReader) -> None:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"train": train, "join": join})
+    tyro.extras.subcommand_cli_from_dict({"train": train, "count": count, "join": join})

@@ -25,14 +25,16 @@ from lerf_wild.program.types import Program
 from lerf_wild.synth.raw_programs import program_of
 from lerf_wild.synth.raw_scenes import FIRST_ID, SceneSpec, Shot, draw_scene, shoot
 
-POOLS = ("starter", "held-out", "grown", "varied", "all")
+POOLS = ("starter", "held-out", "grown", "varied", "fresh", "all")
 """Assets that scenes are made of: the starter library's but for those that are held out, the held
 out ones, individuals grown from the species' seeds, those in drawn coats and proportions
-("varied"), or all but the varied."""
+("varied"), such ones that no training has seen ("fresh"), or all but the varied and fresh."""
 INDIVIDUALS = 6
 VARIED = 600
 """Varied individuals of each kind."""
-VERSION = 2
+FRESH = range(1000, 1200)
+"""Numbers of the varied individuals that validation has for itself."""
+VERSION = 3
 """Raised whenever the same job gives other bytes."""
 MAX_SIDE = 4096
 
@@ -76,13 +78,18 @@ def asset_pool(pool: str) -> tuple[str, ...]:
     }
     if pool == "varied":
         return varied_names(range(VARIED))
+    if pool == "fresh":
+        return varied_names(FRESH)
     return names[pool] if pool in names else tuple(n for part in names.values() for n in part)
 
 
-def scene_samples(job: RawJob, scene: int) -> list[tuple[str, dict[str, bytes]]]:
-    """Keys and samples of one scene; the same job and number give the same bytes."""
+def scene_samples(
+    job: RawJob, scene: int, names: Sequence[str] | None = None
+) -> list[tuple[str, dict[str, bytes]]]:
+    """Keys and samples of one scene; the same job and number give the same bytes. ``names`` are the
+    assets, those of the job's pool when None."""
     rng = np.random.default_rng([job.seed, 0x4A3, scene])
-    drawn = draw_scene(rng, asset_pool(job.pool), job.spec)
+    drawn = draw_scene(rng, names or asset_pool(job.pool), job.spec)
     shots = shoot(drawn, rng, job.spec, job.views)
     return [
         (f"scene{scene:07d}_view{i:03d}", encode(shot, scene, job)) for i, shot in enumerate(shots)

@@ -31,6 +31,9 @@ FIRST_ID = 10
 """Object number of the first asset of a scene in instance maps."""
 NEAREST_M = 2.5
 """No asset's middle is nearer to the camera, or it would fill the picture."""
+LEAST_DEPTH_M = 0.5
+"""What stands beside or behind the camera must not reach into the picture: a program could not say
+where."""
 Loader = Callable[[str], SceneAsset]
 
 
@@ -247,7 +250,15 @@ def _is_clear(tracer: RayScene, scene: Scene, view: View, spec: SceneSpec) -> bo
             return False
         if 0.6 * spec.min_pixels < count < 1.4 * spec.min_pixels:
             return False
+        if _depth_m(item, camera) < LEAST_DEPTH_M:
+            return False
     return bool(visible.any())
+
+
+def _depth_m(item: Standing, camera: Camera) -> float:
+    """Metres by which an asset's foot lies in front of a camera, along its axis."""
+    pose = camera.camera_to_world_34
+    return float((pose[:, 3] - item.position_3) @ pose[:, 2])
 
 
 def outline_pixels(item: Standing, camera: Camera) -> float:

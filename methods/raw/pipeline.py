@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from lerf_wild.assets.recipes import STARTERS
+from lerf_wild.inverse.program_candidates import boxes_seen
+from lerf_wild.inverse.program_counting import fit_counting
+from lerf_wild.inverse.program_detector import SIZE
 from lerf_wild.inverse.program_evaluation import measure_reader
+from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_templates import library_templates
 from lerf_wild.inverse.program_weights import READER, TEMPLATES, save_reader, save_templates
 from lerf_wild.methods.pictures.pipeline import Losses, PicturePipeline
@@ -53,19 +58,29 @@ class RawPipeline(PicturePipeline):
         self, step: int | None = None, output_path: Path | None = None, get_std: bool = False
     ) -> dict[str, Any]:
         """Figures of the running average on held-out scenes; `ns-eval` reports these."""
-        reader = self.model.average
+        reader = self._average_on_cpu()
         yaws = min(EVAL_YAWS, self.config.template_yaws)
         templates = library_templates(reader.crops, self.datamanager.assets, yaws)
-        ground = self.model.ground
+        ground = self.model.ground.cpu()
         return measure_reader(reader, self.datamanager.held_out, templates, ground)
 
     def write_files(self, folder: Path, step: int) -> None:
-        """Writes what `lerf-wild raw --weights FOLDER` reads; its templates are those of the whole
-        starter library, as an asset needs no training to be found."""
-        reader = self.model.average
+        """Writes what `lerf-wild raw --weights FOLDER` reads.
+
+        Which boxes count is found on the held out scenes. Templates are those of the whole starter
+        library, as an asset needs no training to be found.
+        """
+        reader = self._average_on_cpu()
+        fit_counting(
+            reader.detector.counting, boxes_seen(reader.detector, self.datamanager.held_out), SIZE
+        )
         save_reader(folder / READER, reader, self.datamanager.assets)
         templates = library_templates(reader.crops, tuple(STARTERS), self.config.template_yaws)
         save_templates(folder / TEMPLATES, templates)
+
+    def _average_on_cpu(self) -> ProgramReader:
+        """A copy where pictures are read and templates drawn."""
+        return copy.deepcopy(self.model.average).cpu()
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """wild-clip's stages, which learn slowly, and all else."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lerf_wild.errors import ModelFileError
-from lerf_wild.inverse.program_crops import EMBEDDING
+from lerf_wild.inverse.program_crops import EMBEDDING, FEATURES
 from lerf_wild.inverse.program_detector import ground_embeddings
 from lerf_wild.inverse.program_evaluation import compared, figures, matched, reparsed
 from lerf_wild.inverse.program_inference import read_pictures, upright
@@ -16,7 +16,14 @@ from lerf_wild.inverse.program_matching import TemplateBank
 from lerf_wild.inverse.program_refine import parameters, placed, refine, separated
 from lerf_wild.inverse.program_scenes import describe, write_reconstruction
 from lerf_wild.inverse.program_stamp import Lens, Stamp, make_window
-from lerf_wild.inverse.program_templates import CLIP_WEIGHT, LOOK_WEIGHT, Templates
+from lerf_wild.inverse.program_templates import (
+    CLIP_WEIGHT,
+    KIND_WEIGHT,
+    LOOK,
+    LOOK_WEIGHT,
+    WIDTH,
+    Templates,
+)
 from lerf_wild.inverse.program_use import rescaled
 from lerf_wild.inverse.program_weights import (
     load_reader,
@@ -93,22 +100,32 @@ def test_matching_is_the_cheapest_of_all_pairings():
 
 def test_an_asset_is_as_likely_as_its_best_template_and_its_kind():
     look, clip = torch.nn.functional.normalize(torch.randn(2, 3, 4, EMBEDDING), dim=-1)
+    features = torch.nn.functional.normalize(torch.randn(3, 4, FEATURES), dim=-1)
     bank = TemplateBank(torch.zeros(3, 4, 3, 24, 24), torch.zeros(3, 4, 24, 24))
-    kinds, both = torch.tensor([0, 0, 1]), torch.cat([look, clip], dim=-1)
+    kinds, both = torch.tensor([0, 0, 1]), torch.cat([look, clip, features], dim=-1)
     library = Templates(("a", "b", "c"), kinds, torch.ones(3), both, bank)
-    correlation, query = torch.zeros(1, 3, 4), both[2, 3:4]
+    correlation, query = torch.zeros(1, 3, 4), both[2, 3:4, :LOOK]
     scores = library.likeness(query, correlation)
     assert scores.argmax() == 2
     assert float(scores[0, 2]) == pytest.approx(LOOK_WEIGHT + CLIP_WEIGHT, abs=1e-5)
     bird = torch.tensor([[0.0, -99.0, -99.0, -99.0, -99.0, -99.0]])
-    assert library.likeness(query, correlation, bird)[0].argmin() == 2
+    less = scores[0] - library.likeness(query, correlation, bird)[0]
+    assert less.tolist() == pytest.approx([0.0, 0.0, 99.0 * KIND_WEIGHT], abs=1e-5)
     correlation[0, 1, 2] = 3.0
     assert library.likeness(query, correlation).argmax() == 1
     naive = LOOK_WEIGHT * look[0] @ look[2, 3] + CLIP_WEIGHT * clip[0] @ clip[2, 3]
     torch.testing.assert_close(library.scores(query)[0, 0], naive)
     one = library.fewer(1)
-    assert one.embedding_MYA.shape == (3, 1, 2 * EMBEDDING)
+    assert one.embedding_MYA.shape == (3, 1, WIDTH)
     assert one.bank.mask_MYSS.shape[:2] == (3, 1)
+    # Of four sides the first and third are each other's mirror images, the others their own.
+    assets, own, other = torch.tensor([2, 0]), features[[0, 1], 0], features[[0, 1], 1]
+    sides = library.sides(assets, own, other)
+    for i, asset in enumerate(assets):
+        for side, mirrored in enumerate((2, 1, 0, 3)):
+            naive = own[i] @ features[asset, side] + other[i] @ features[asset, mirrored]
+            assert float(sides[i, side]) == pytest.approx(float(naive) / 2, abs=1e-5)
+    assert one.sides(assets, own, other).shape == (2, 1)
 
 
 def test_weights_and_templates_read_back_and_broken_ones_are_refused(reader, templates, tmp_path):

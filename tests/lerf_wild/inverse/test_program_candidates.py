@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lerf_wild.inverse.program_candidates import candidates
+from lerf_wild.inverse.program_counting import Counting
 from lerf_wild.inverse.program_detector import (
     SIZE,
     Found,
@@ -30,7 +31,7 @@ def true_maps(batch):
 
 
 def test_true_maps_are_read_as_the_true_boxes(batch):
-    seen = candidates(true_maps(batch), 0.9)
+    seen = candidates(true_maps(batch), Counting(), 0.9)
     for i in range(len(batch.rgb_N3HW)):
         true = batch.boxes_NK4[i][batch.there_NK[i]]
         gaps = torch.cdist(seen.box_BK4[i][seen.there_BK[i]], true).min(dim=0).values
@@ -42,7 +43,7 @@ def test_without_heat_there_are_no_candidates():
     found = Found(
         torch.full((1, 6, 32, 32), -9.0), torch.zeros(1, 4, 32, 32), *2 * [torch.zeros(1)]
     )
-    assert not candidates(found, 0.3).there_BK.any()
+    assert not candidates(found, Counting(), 0.3).there_BK.any()
 
 
 def test_a_picture_and_its_mirror_image_are_seen_alike():
@@ -98,16 +99,18 @@ def test_zooming_changes_pictures_and_boxes_alike(batch):
     assert float((again.rgb_N3HW.float() - batch.rgb_N3HW.float()).abs().mean()) < 6.0
 
 
-def test_only_the_surer_of_two_overlapping_boxes_stays():
+def test_only_the_surer_of_two_nearly_equal_boxes_stays():
     heat, box = torch.full((1, 6, 32, 32), -9.0), torch.zeros(1, 4, 32, 32)
     for column, logit in ((10, 2.0), (12, 1.0), (25, 1.5)):
         heat[0, 1, 10, column] = logit
-        box[0, 2:, 10, column] = torch.tensor([6.0, 6.0]).log()
+        box[0, 2:, 10, column] = torch.tensor([16.0, 6.0]).log()
     found = Found(heat, box, torch.zeros(1), torch.zeros(1))
-    seen = candidates(found, 0.3)
+    seen = candidates(found, Counting(), 0.3)
     assert seen.there_BK.sum() == 2
     # The second kind alone is warm.
     assert seen.kind_BK6[seen.there_BK].argmax(dim=1).tolist() == [1, 1]
+    # Before a fit a score of 0.35 is a chance of one half.
+    usual = torch.logit(torch.tensor(0.35))
     assert sorted(seen.score_BK[0].tolist()) == pytest.approx(
-        torch.tensor([1.5, 2.0]).sigmoid().tolist(), abs=1e-4
+        (torch.tensor([1.5, 2.0]) - usual).sigmoid().tolist(), abs=1e-4
     )

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lerf_wild.assets.library import starter_library
+from lerf_wild.inverse import program_measuring
 from lerf_wild.inverse.program_baselines import constant, medians, usual_of
 from lerf_wild.inverse.program_evaluation import (
     Pair,
@@ -21,7 +22,7 @@ from lerf_wild.inverse.program_evaluation import (
 from lerf_wild.inverse.program_inference import Reading, read_pictures
 from lerf_wild.inverse.program_intervals import interval, redrawn
 from lerf_wild.inverse.program_likeness import Likeness
-from lerf_wild.inverse.program_measuring import OURS, PIECE, Contest, measure_series
+from lerf_wild.inverse.program_measuring import OURS, Contest, measure_series
 from lerf_wild.inverse.program_numbers import read_numbers
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_use import OpenReader
@@ -140,30 +141,32 @@ def contest(reader, templates, samples):
     return Contest(ours, {"again": replace(ours, key="again")}, usual, None)
 
 
-def test_a_stopped_run_goes_on_and_gives_the_same_records(contest, samples, tmp_path):
+def test_a_stopped_run_goes_on_and_gives_the_same_records(contest, samples, tmp_path, monkeypatch):
+    piece = 2
+    monkeypatch.setattr(program_measuring, "PIECE", piece)
     asked = []
 
     def draw(start, size):
         asked.append(start)
         return [samples[i % 3] for i in range(start, start + size)]
 
-    series, count = {"name": "known", "seed": 1}, PIECE + 2
+    series, count = {"name": "known", "seed": 1}, piece + 1
     whole = measure_series(contest, series, draw, count)
     assert {len(rows) for rows in whole.values()} == {count}
     assert set(whole) == {OURS, "one_template", "medians", "constant", "again"}
     assert figures_of(whole[OURS]) == figures_of(whole["again"])
     done = []
     asked.clear()
-    measure_series(contest, series, draw, PIECE, tmp_path, done.append)
+    measure_series(contest, series, draw, piece, tmp_path, done.append)
     again = measure_series(contest, series, draw, count, tmp_path)
-    assert asked == [0, PIECE] and done == [PIECE]
+    assert asked == [0, piece] and done == [piece]
     for name, rows in whole.items():
         assert figures_of(rows) == figures_of(again[name])
     other = replace(contest, reader=replace(contest.reader, key="other"))
-    measure_series(other, series, draw, PIECE, tmp_path)
+    measure_series(other, series, draw, piece, tmp_path)
     (tmp_path / "known_00000.json").write_text("{}")
-    measure_series(other, series, draw, PIECE, tmp_path)
-    assert asked == [0, PIECE, 0, 0]
+    measure_series(other, series, draw, piece, tmp_path)
+    assert asked == [0, piece, 0, 0]
     json.loads((tmp_path / "known_00000.json").read_text())
 
 

@@ -13,7 +13,7 @@ from lerf_wild.inverse.program_crops import (
     Looks,
     box_geometry,
     cut_crops,
-    facing,
+    seen_sides,
     square_boxes,
 )
 from lerf_wild.inverse.program_data import asset_names, labelled_templates
@@ -119,7 +119,7 @@ def test_facing_averages_both_ways_and_lies_between_its_bins():
 
     crops = torch.linspace(1.0, 0.0, 8).expand(2, 3, 8, 8).clone()
     crops[1] = crops[1].flip(-1)
-    told = facing(Knowing(), crops, 24)
+    told = seen_sides(Knowing(), crops, 24).facing_NY
     # A mirrored 135 is 45, so that both looks agree; 24 directions are 15 degrees apart.
     assert told.argmax(dim=1).tolist() == [3, 9]
     for row, peak in zip(told, (2, 6)):
@@ -128,7 +128,7 @@ def test_facing_averages_both_ways_and_lies_between_its_bins():
             low, share = int(place), place - int(place)
             logs = [math.log((k % YAW_BINS == peak) + 1e-3) for k in (low, low + 1)]
             assert float(value) == pytest.approx((1 - share) * logs[0] + share * logs[1], abs=1e-3)
-    assert facing(Knowing(), crops[:0], 24).shape == (0, 24)
+    assert seen_sides(Knowing(), crops[:0], 24).facing_NY.shape == (0, 24)
 
 
 def test_box_geometry_tells_which_border_is_touched():

@@ -1,12 +1,15 @@
 """Samples of `synth raw` read back as they were written, and are the same on every run."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from lerf_wild.assets.scene_assets import load_individual
 from lerf_wild.cli import main
 from lerf_wild.errors import DatasetError, InputError
+from lerf_wild.synth import raw_scenes
 from lerf_wild.synth.raw_data import RawJob, asset_pool, decode, scene_samples
 from lerf_wild.synth.raw_scenes import SceneSpec
 from lerf_wild.synth.shards import read_dataset
@@ -86,3 +89,24 @@ def test_the_command_writes_a_dataset_and_goes_on_with_it(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["synth", "raw", *flags, "--seed", "1", "--scenes-per-shard", "1"])
     assert stopped.value.code == 2 and "other settings" in capsys.readouterr().err
+
+
+def test_no_crown_reaches_into_a_picture_from_behind_the_camera(monkeypatch):
+    spec = SceneSpec(size=48, min_pixels=4, objects=(1, 1))
+    rng = np.random.default_rng(3)
+    drawn = raw_scenes.draw_scene(rng, ["oak_tree", "grey_rock"], spec)
+    rock, tree = (load_individual(name) for name in ("grey_rock", "oak_tree"))
+    wide = replace(tree, vertices_V3=tree.vertices_V3 * np.float32([3, 3, 1]))
+    standing = tuple(
+        raw_scenes.Standing(asset, np.array([x, 0.0, 0.0]), 0.0, height)
+        for asset, x, height in ((rock, 0.0, 1.0), (wide, 7.5, 3.0))
+    )
+    scene = replace(drawn, standing=standing)
+
+    def least():
+        shots = raw_scenes.shoot(scene, np.random.default_rng(5), spec, 40)
+        return min(-look.loc_3[2] for shot in shots for look in shot.seen)
+
+    assert least() >= raw_scenes.LEAST_DEPTH_M
+    monkeypatch.setattr(raw_scenes, "LEAST_DEPTH_M", -np.inf)
+    assert least() < 0.5
