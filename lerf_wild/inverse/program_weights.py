@@ -50,7 +50,7 @@ def load_reader(path: Path) -> tuple[ProgramReader, tuple[str, ...], float]:
         ModelFileError: the file is missing or broken, or its tensors don't fit a reader.
     """
     tensors, metadata = load_tensors(path)
-    with expecting(path, "the weights of a program reader"):
+    with expecting(path, "the weights of a program reader of this version"):
         spec = DecoderSpec(**json.loads(metadata["decoder"]))
         assets = tuple(json.loads(metadata["assets"]))
         model = ProgramReader(spec, len(assets))
