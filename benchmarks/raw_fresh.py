@@ -17,8 +17,8 @@ import tyro
 from lerf_wild.assets.scene_assets import starter_names, varied_names
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.inverse.program_detector import ground_embeddings
-from lerf_wild.inverse.program_evaluation import Record, figures_of, read_samples, records_of
-from lerf_wild.inverse.program_reader import ProgramReader
+from lerf_wild.inverse.program_evaluation import figures_of, read_samples, records_of
+from lerf_wild.inverse.program_library import concatenated
 from lerf_wild.inverse.program_samples import Sample
 from lerf_wild.inverse.program_templates import library_templates
 from lerf_wild.inverse.program_weights import BUNDLED, READER, load_reader
@@ -47,9 +47,12 @@ def main(
     """
     torch.set_num_threads(1)
     model, _, threshold = load_reader(weights / READER)
-    records: list[Record] = []
+    known = library_templates(model.crops, starter_names())
+    ground, records = ground_embeddings(), []
     for fold in range(first_fold, first_fold + folds):
-        records += _fold(model, threshold, fold, scenes)
+        names, samples = _fold(fold, scenes)
+        templates = concatenated(known, library_templates(model.crops, names))
+        records += records_of(samples, read_samples(model, samples, templates, ground, threshold))
         print(f"fold {fold}: {len(records)} pictures so far", flush=True)
     figures = figures_of(records)
     for name, value in figures.items():
@@ -57,15 +60,13 @@ def main(
     write_report(json_file, figures)
 
 
-def _fold(model: ProgramReader, threshold: float, fold: int, scenes: int) -> list[Record]:
+def _fold(fold: int, scenes: int) -> tuple[tuple[str, ...], list[Sample]]:
+    """New assets and pictures of them."""
     first = FRESH.stop + EACH * fold
     names = varied_names(range(first, first + EACH))
     job = RawJob(seed=SEED + fold, views=1)
     parts = [pair for scene in range(scenes) for pair in scene_samples(job, scene, names)]
-    samples = [Sample(*decode(*pair)) for pair in parts]
-    templates = library_templates(model.crops, (*starter_names(), *names))
-    readings = read_samples(model, samples, templates, ground_embeddings(), threshold)
-    return records_of(samples, readings)
+    return names, [Sample(*decode(*pair)) for pair in parts]
 
 
 if __name__ == "__main__":

@@ -52,6 +52,8 @@ def signs(boxes_N4: Tensor, score_N: Tensor, side: int) -> Float[Tensor, "N 7"]:
     """What tells whether a box counts: logit of its score, log of its size and of its width over
     its height, how many borders it touches; of the surer boxes, the largest intersection over
     union, the largest share of it that one hides, and of one that it hides."""
+    if len(score_N) == 0:
+        return torch.zeros(0, SIGNS)
     size = (boxes_N4[:, 2:] - boxes_N4[:, :2]).clamp(min=1.0)
     low, high = boxes_N4[:, :2] / side, boxes_N4[:, 2:] / side
     edge = EDGE / side
@@ -62,8 +64,6 @@ def signs(boxes_N4: Tensor, score_N: Tensor, side: int) -> Float[Tensor, "N 7"]:
         (size[:, 0] / size[:, 1]).log(),
         touched.to(score_N),
     ]
-    if len(score_N) == 0:
-        return torch.zeros(0, SIGNS)
     surer = (score_N[None] > score_N[:, None]) & (score_N[None] > SURE)
     union, inside = box_iou(boxes_N4, boxes_N4), shares(boxes_N4)
     others = [(part * surer).amax(dim=1) for part in (union, inside, inside.T)]

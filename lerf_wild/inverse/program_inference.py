@@ -257,8 +257,8 @@ def _matched(
     pitch_deg: float,
     fit: GroundFit | None,
 ) -> tuple[_Objects, list[_Choice]]:
-    """By the templates that look most like the picture, turned the way the decoder says; objects
-    are brought to one ground, on which assets have about their natural heights."""
+    """By the templates that look most like the picture, seen from the side that does; objects are
+    brought to one ground, on which assets have about their natural heights."""
     if len(objects.rows) == 0:
         return objects, []
     kinds = functional.log_softmax(objects.of(objects.values.kind_BK6), dim=-1)

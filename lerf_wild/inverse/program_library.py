@@ -69,7 +69,7 @@ def joined_templates(
     for entry in library.added():
         if entry.name not in templates.names:
             one = _templates_of(entry, yaws, network, reader_key, kept)
-            templates = _joined(templates, one)
+            templates = concatenated(templates, one)
     return templates
 
 
@@ -109,7 +109,8 @@ def _keep(kept: FeatureCache, key: str, tensors: dict[str, Tensor], entry: Entry
         kept.put(key, tensors, {"asset": entry.name})
 
 
-def _joined(first: Templates, second: Templates) -> Templates:
+def concatenated(first: Templates, second: Templates) -> Templates:
+    """The templates of two libraries by one reader."""
     bank = TemplateBank(
         torch.cat([first.bank.rgb_MY3SS, second.bank.rgb_MY3SS]),
         torch.cat([first.bank.mask_MYSS, second.bank.mask_MYSS]),

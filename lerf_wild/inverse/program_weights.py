@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lerf_wild.errors import ModelFileError
 from lerf_wild.inverse.program_decoder import DecoderSpec
+from lerf_wild.inverse.program_inference import THRESHOLD
 from lerf_wild.inverse.program_matching import SIDE, TemplateBank
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_templates import WIDTH, Templates
@@ -24,11 +25,10 @@ from lerf_wild.program.statements import KINDS
 
 BUNDLED = Path(__file__).parent.parent / "weights" / "raw"
 READER, TEMPLATES = "reader.safetensors", "templates.safetensors"
-DEFAULT_THRESHOLD = 0.5
 
 
 def save_reader(
-    path: Path, model: ProgramReader, assets: Sequence[str], threshold: float = DEFAULT_THRESHOLD
+    path: Path, model: ProgramReader, assets: Sequence[str], threshold: float = THRESHOLD
 ) -> None:
     """Writes a reader; ``assets`` names its prototypes, ``threshold`` is the chance from which
     a box counts.

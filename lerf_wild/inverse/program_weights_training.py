@@ -168,8 +168,7 @@ def cross_validated(seen: Mapping[str, Sequence[Seen]], threshold: float) -> dic
     for part in range(PARTS):
         counting = Counting()
         others = [row for rows in seen.values() for i, row in enumerate(rows) if i % PARTS != part]
-        with torch.enable_grad():
-            fit_counting(counting, others, SIZE)
+        fit_counting(counting, others, SIZE)
         for name, rows in seen.items():
             for row in rows[part::PARTS]:
                 found = kept(row.boxes_N4, counting(*row[:2], SIZE), threshold)

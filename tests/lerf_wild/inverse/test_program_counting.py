@@ -16,6 +16,7 @@ from lerf_wild.inverse.program_counting import (
     shares,
     signs,
 )
+from lerf_wild.inverse.program_weights_training import cross_validated
 
 torch.set_num_threads(1)
 SIDE = 256
@@ -82,17 +83,32 @@ def test_an_object_counts_once_and_for_the_surest_box():
     assert counted(boxes, score, true[:0]).tolist() == [0.0, 0.0, 0.0]
 
 
-def test_a_fit_finds_the_rule_by_which_boxes_count():
-    """Parts of surer boxes don't count here, however high their score is."""
+def pictures_of_wholes_and_halves(count):
+    """Boxes of three objects, and about as sure ones of a quarter of each."""
     generator = torch.Generator().manual_seed(0)
     pictures = []
-    for _ in range(120):
+    for _ in range(count):
         low = 130 * torch.rand(3, 2, generator=generator)
         whole = torch.cat([low, low + 40 + 60 * torch.rand(3, 2, generator=generator)], dim=1)
         half = whole.clone()
         half[:, 2:] = (whole[:, :2] + whole[:, 2:]) / 2
         score = 0.3 + 0.6 * torch.rand(3, generator=generator)
         pictures.append(Seen(torch.cat([whole, half]), torch.cat([score, score - 0.01]), whole))
+    return pictures
+
+
+def test_pictures_are_counted_by_fits_to_others():
+    pictures = pictures_of_wholes_and_halves(80)
+    right = cross_validated({"first": pictures[:40], "second": pictures[40:]}, 0.5)
+    assert min(right.values()) > 0.8
+    # No fit knows the fourth of the pictures that is counted by another rule.
+    odd = [p._replace(true_M4=p.true_M4[:1]) if i % 4 == 0 else p for i, p in enumerate(pictures)]
+    assert 0.5 < cross_validated({"odd": odd}, 0.5)["odd"] < 0.8
+
+
+def test_a_fit_finds_the_rule_by_which_boxes_count():
+    """Parts of surer boxes don't count here, however high their score is."""
+    pictures = pictures_of_wholes_and_halves(120)
     counting = Counting()
     plain = [len(kept(p.boxes_N4, p.score_N, 0.35)) == 3 for p in pictures]
     fit_counting(counting, pictures[:80], SIDE)
