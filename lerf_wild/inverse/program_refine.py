@@ -1,9 +1,10 @@
 """Makes a program agree with its picture: render, compare, move, from several starts.
 
 The pitch is that at which the ground ends where the picture's does; the sun stands where the
-objects look most like the picture. Then each object is moved, scaled and turned on the ground;
-heights are multiples of the camera's, which is put where assets have their natural heights.
-Objects that stand within each other are moved apart.
+objects look most like the picture. Then each object is moved, scaled and turned on the ground, at
+last by smaller pixels and by those around its foot alone, which says how far away it stands.
+Heights are multiples of the camera's, which is put where assets have their natural heights. Objects
+that stand within each other are moved apart.
 
 Symbols: H, W pixels; p the four parameters of an object (`program_stamp`); q the same as they are
 seen, by which is searched: foot in pixels, logarithm of the seen height (pixels over focal length),
@@ -39,8 +40,15 @@ from lerf_wild.render.sky import light_of, sun_direction
 from lerf_wild.synth.grounds import GROUNDS
 
 Floats = NDArray[np.float64]
-MARGIN = 0.75
-"""Half a window's side as a multiple of the object's longer side."""
+MARGIN, FOOT_MARGIN = 0.75, 0.25
+"""Half a window's side as a multiple of the object's longer side, and that of a window around its
+foot."""
+COARSE, FINE = 24, 48
+"""Values along a window's side when an object is looked for and when it is fitted."""
+FOOT_PX = 1.5
+"""Pixels of a value in a window around a foot, if there are between ``COARSE`` and ``FINE``."""
+FOOT_FREE = 0.6
+"""Least share of that window that the picture shows without another object in front."""
 YAWS = 24
 """Starts all round; the best of them are followed."""
 FOLLOWED = 5
@@ -48,6 +56,8 @@ STEPS = np.array([0.06, 0.06, 0.06, np.radians(8.0)])
 """First steps: shares of the object's size, logarithm of its seen height, yaw."""
 WAYS = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
 """What is tried of them: across, up and down, the top alone, the foot alone, turning."""
+FOOT_WAYS = [1, 3]
+"""What the window around the foot has a say in."""
 ROUNDS = 4
 STRIDES = 3
 """Most steps one way before the next parameter's turn."""
@@ -113,6 +123,17 @@ class _Search:
         return best, reached
 
 
+@dataclass(frozen=True)
+class _Scene:
+    """What all searches of a picture share."""
+
+    picture: NDArray[np.uint8]
+    shown: NDArray[np.int32]
+    """Instance map (H, W) of the program as it was read."""
+    lens: Lens
+    find: AssetFinder
+
+
 def refine(
     program: Program,
     picture: NDArray[np.uint8],
@@ -127,20 +148,32 @@ def refine(
     height, width = picture.shape[:2]
     lens = Lens(focal_px(program, height), width, height, program.settings.camera_pitch_deg)
     shown = render_program(program, width, height, find).picture.instances
+    scene = _Scene(picture, shown, lens, find)
     searches = {
-        i: _search(program, i, picture, shown, lens, find)
+        i: _search(scene, program, i, lens.seen(parameters(item, program, lens)))
         for i, item in enumerate(program.objects)
         if item.asset or item.kind
     }
     program = sunlit(program, searches, {i: search.start for i, search in searches.items()})
     found = {i: search.best() for i, search in searches.items()}
     program = sunlit(program, searches, found)
-    for i, search in searches.items():
-        found[i], _ = search.climbed(found[i], search.steps() / 4, 3)
+    for i in searches:
+        found[i] = _fitted(scene, program, i, found[i])
         on_object(i)
     fit = _ground_fit(program, picture, shown >= FIRST_ID, lens)
     moved = placed(program, {i: lens.stood(q) for i, q in found.items()}, lens, find, fit)
     return replace(moved, objects=tuple(separated(list(moved.objects), moved, find)))
+
+
+def _fitted(scene: _Scene, program: Program, index: int, q: Floats) -> Floats:
+    """An object that was found, fitted by smaller pixels, and its foot by what is around it."""
+    whole = _search(scene, program, index, q, FINE)
+    q, _ = whole.climbed(q, whole.steps() / 4, 3)
+    side = int(np.clip(2 * FOOT_MARGIN * whole.size / FOOT_PX, COARSE, FINE))
+    foot = _search(scene, program, index, q, side, FOOT_MARGIN)
+    if foot.stamp.window.weight_RR.mean() < FOOT_FREE:
+        return q
+    return foot.climbed(q, foot.steps()[FOOT_WAYS] / 4, 3)[0]
 
 
 def sunlit(
@@ -166,30 +199,30 @@ def sunlit(
 
 
 def _search(
+    scene: _Scene,
     program: Program,
     index: int,
-    picture: NDArray[np.uint8],
-    shown: NDArray[np.int32],
-    lens: Lens,
-    find: AssetFinder,
+    q: Floats,
+    side: int = COARSE,
+    margin: float = MARGIN,
 ) -> _Search:
-    item = program.objects[index]
-    asset = find(item)
-    start = parameters(item, program, lens)
-    metre = lens.focal_px / max(-item.loc_m[2], 0.1)
-    high = item.height_m * metre
+    """A search around q, of a window of the whole object, or around the foot if it is narrower."""
+    item, lens = program.objects[index], scene.lens
+    asset = scene.find(item)
+    high = float(np.exp(q[2])) * lens.focal_px
     size = float(np.clip(max(high, 2.0 * asset.reach * high), 8.0, lens.height))
     window = make_window(
-        picture,
-        shown >= FIRST_ID,
-        (shown >= FIRST_ID) & (shown != FIRST_ID + index),
+        scene.picture,
+        scene.shown >= FIRST_ID,
+        (scene.shown >= FIRST_ID) & (scene.shown != FIRST_ID + index),
         lens,
-        start[:2] - [0.0, 0.5 * high],
-        MARGIN * size,
+        q[:2] - [0.0, 0.5 * high if margin == MARGIN else 0.0],
+        margin * size,
+        side,
     )
     stamp = Stamp(asset, light_of(program.settings), lens, window)
     turn = TURN if item.kind in ANIMAL_KINDS else TURN_OF_COVER
-    return _Search(stamp, lens.seen(start), size, turn)
+    return _Search(stamp, q, size, turn)
 
 
 def parameters(item: SceneObject, program: Program, lens: Lens) -> Floats:

@@ -22,8 +22,8 @@ from lerf_wild.render.light import Light, ambient
 from lerf_wild.render.raycast import RayScene
 
 Floats = NDArray[np.float64]
-CROP = 48
-"""Rays along a side of a window; two by two make one value that is compared."""
+RAYS = 2
+"""Rays along a side of a value that is compared."""
 OWN = 1
 NEIGHBOURS = 0.7
 """By how many rows the background is blurred (standard deviation)."""
@@ -133,8 +133,7 @@ class Stamp:
 
 def pooled(values_NC: Floats, side: int) -> Floats:
     """Values of rays as means (R, R, C) of blocks."""
-    block = CROP // side
-    return values_NC.reshape(side, block, side, block, -1).mean(axis=(1, 3))
+    return values_NC.reshape(side, RAYS, side, RAYS, -1).mean(axis=(1, 3))
 
 
 def weighted_correlation(drawn_RR3: Floats, window: Window) -> float:
@@ -153,7 +152,7 @@ def make_window(
     lens: Lens,
     centre_2: Floats,
     half: float,
-    side: int = CROP // 2,
+    side: int,
 ) -> Window:
     """A window of a picture.
 
@@ -166,7 +165,8 @@ def make_window(
         half: Half its side in pixels.
         side: Values along a side that are compared.
     """
-    axis = (np.arange(CROP) + 0.5) / CROP * 2.0 * half - half
+    rays = RAYS * side
+    axis = (np.arange(rays) + 0.5) / rays * 2.0 * half - half
     columns, rows = np.meshgrid(centre_2[0] + axis, centre_2[1] + axis)
     rays = lens.rays(columns.ravel(), rows.ravel())
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)

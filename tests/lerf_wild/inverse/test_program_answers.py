@@ -185,7 +185,7 @@ def test_a_stamp_looks_like_the_drawn_picture_and_most_so_where_it_stands():
     p, asset = parameters(program.objects[0], program, LENS), asset_named(program.objects[0])
     nothing = np.zeros((256, 256), bool)
     window = make_window(picture, render_program(program).picture.instances >= 10, nothing, LENS,
-                         p[:2] - [0.0, 12.0], 24.0)  # fmt: skip
+                         p[:2] - [0.0, 12.0], 24.0, 24)  # fmt: skip
     stamp = Stamp(asset, light_of(program.settings), LENS, window)
     assert stamp.score(p) > 0.9
     for change in ([4, 0, 0, 0], [0, 4, 0, 0], [0, 0, 0.2, 0], [0, 0, 0, 1.5]):
@@ -203,6 +203,27 @@ def test_refining_turns_and_moves_objects_to_where_they_are_seen():
         turned.append(after[0] < math.radians(20) < before[0])
         nearer.append(after[1] < 0.7 * before[1])
     assert sum(turned) >= 2 and sum(nearer) >= 2
+
+
+def test_the_foot_of_something_large_is_found_to_the_pixel():
+    """It is a single value of the window in which the whole is looked for."""
+    for row, wrong_row in ((165.0, 171.0), (150.0, 156.0)):
+        truth, picture = _one_tree(row)
+        wrong, _ = _one_tree(wrong_row)
+        refined = refine(wrong, picture)
+        lens = replace(LENS, pitch_deg=refined.settings.camera_pitch_deg)
+        found = parameters(refined.objects[0], refined, lens)
+        assert abs(found[1] - row) < 0.5
+
+
+def _one_tree(row: float) -> tuple[Program, np.ndarray]:
+    program = Program(
+        Settings(camera_pitch_deg=80.0, camera_height_m=1.5),
+        (SceneObject(9, (0.0, -1.0, -9.0), 3.0, asset="birch_tree", kind="tree"),),
+    )
+    p = np.array([128.0, row, math.log(asset_named(program.objects[0]).height_m / 1.58), 0.4])
+    program = placed(program, {0: p}, LENS, asset_named)
+    return program, render_program(program, 256, 256).picture.rgb
 
 
 def _errors(truth: Program, program: Program) -> tuple[float, float]:
