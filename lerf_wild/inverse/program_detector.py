@@ -1,10 +1,10 @@
 """Where the objects of a picture are, and what light and camera it has.
 
 A CenterNet-like network on the first three stages of wild-clip: a heat map of centres for each
-kind, and a box at each centre, at every eighth pixel; settings from the profile of its rows, in
+kind, and a box at each centre, at every fourth pixel; settings from the profile of its rows, in
 which the horizon is plain to see.
 
-Symbols: B images, H, W pixels, h, w cells of 8 pixels, C channels, S settings.
+Symbols: B images, H, W pixels, h, w cells of 4 pixels, C channels, S settings.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from lerf_wild.language.wild_clip import MEAN, STD, load_wild_clip
 from lerf_wild.program.statements import KINDS
 from lerf_wild.synth.grounds import GROUNDS
 
-STRIDE = 8
+STRIDE = 4
+"""Centres closer than twice this are hardly told apart."""
 CHANNELS = 96
+BLOCKS = 2
+"""Residual blocks at each of the strides 8 and 16."""
 GROUND_DIM = 128
 SIZE = 256
 """Pictures are brought to this many pixels a side before they are read."""
@@ -54,6 +57,22 @@ class Trunk(nn.Module):
         return maps
 
 
+class Residual(nn.Module):
+    """Three convolutions whose result is added, nothing at first."""
+
+    def __init__(self, channels: int, inner: int) -> None:
+        super().__init__()
+        self.narrow = nn.Sequential(nn.Conv2d(channels, inner, 1), _norm(inner), nn.ReLU())
+        self.around = _block(inner)
+        self.wide = nn.Conv2d(inner, channels, 1)
+        nn.init.zeros_(self.wide.weight)
+        nn.init.zeros_(self.wide.bias)
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        """A map of the same shape."""
+        return x_BChw + self.wide(self.around(self.narrow(x_BChw)))
+
+
 class Found(NamedTuple):
     """What the detector says of each cell and picture."""
 
@@ -71,10 +90,16 @@ class ProgramDetector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = Trunk()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in (128, 256, 512))
-        self.mix = nn.Sequential(_block(CHANNELS), _block(CHANNELS))
-        self.heat = nn.Conv2d(CHANNELS, len(KINDS), 1)
-        self.box = nn.Conv2d(CHANNELS, 4, 1)
+        self.deep = nn.Sequential(*(Residual(512, 128) for _ in range(BLOCKS)))
+        # A cell of 8 pixels has the four of the finest map side by side.
+        self.lateral = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in (4 * 128, 256, 512))
+        self.mix = nn.Sequential(
+            _block(CHANNELS),
+            _block(CHANNELS),
+            *(Residual(CHANNELS, CHANNELS) for _ in range(BLOCKS)),
+        )
+        self.heat = nn.Conv2d(CHANNELS, 4 * len(KINDS), 1)
+        self.box = nn.Conv2d(CHANNELS, 4 * 4, 1)
         nn.init.constant_(self.heat.bias, -4.0)
         self.counting = Counting()
         self.rows = nn.Conv1d(512, 32, 1)
@@ -91,21 +116,22 @@ class ProgramDetector(nn.Module):
         return Found(*centres, settings[:, :SETTING_COUNT], settings[:, SETTING_COUNT:])
 
     def centres(self, rgb_B3HW: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
-        """Heat (B, kinds, h, w) and boxes (B, 4, h, w) alone, of pictures whose sides are any
-        multiples of 16 pixels."""
+        """Heat (B, kinds, h, w) and boxes (B, 4, h, w) alone, of pictures whose sides are
+        any multiples of 16 pixels."""
         return self._centres(self.trunk(rgb_B3HW))
 
     def _centres(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         fine, middle, coarse = maps
-        up = functional.interpolate(self.lateral[2](coarse), scale_factor=2.0, mode="nearest")
-        down = functional.avg_pool2d(self.lateral[0](fine), 2)
+        wide = self.lateral[2](self.deep(coarse))
+        up = functional.interpolate(wide, scale_factor=2.0, mode="nearest")
+        down = self.lateral[0](functional.pixel_unshuffle(fine, 2))
         x = self.mix(functional.relu(self.lateral[1](middle) + up + down))
-        return self.heat(x), self.box(x)
+        return functional.pixel_shuffle(self.heat(x), 2), functional.pixel_shuffle(self.box(x), 2)
 
 
 SIDES = (SIZE, 320, 192)
 """Sizes at which a picture is looked at; the detector is trained at all of them. On validation
-scenes of new assets the three together find the right number in 0.79, one of them in 0.75."""
+scenes of new assets the three together find the right number in 0.88, one of them in 0.84."""
 
 
 @torch.no_grad()
@@ -250,6 +276,8 @@ def _centre_and_size(boxes_NK4: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _block(channels: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(8, channels), nn.ReLU()
-    )
+    return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), _norm(channels), nn.ReLU())
+
+
+def _norm(channels: int) -> nn.Module:
+    return nn.GroupNorm(8, channels)

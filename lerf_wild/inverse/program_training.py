@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from lerf_wild.errors import TrainingError
 from lerf_wild.inverse.averaging import update_average
+from lerf_wild.inverse.orthogonal_steps import OrthogonalSteps, is_large
 from lerf_wild.inverse.program_detector import SIZE, ground_embeddings
 from lerf_wild.inverse.program_reader import LabelledCrops, ProgramReader
 from lerf_wild.inverse.program_samples import SETTING_NAMES, Batch
 from lerf_wild.inverse.trainers import schedule
 
+DECAY = 0.01
 SINE = len(SETTING_NAMES)
 """Place of the sine of the sun's rotation among the scaled settings."""
 
@@ -35,6 +37,8 @@ class ReaderTraining:
     averaging: float = 0.998
     seed: int = 1
     low_precision: bool = True
+    orthogonal: bool = False
+    """Whether large matrices are trained by `OrthogonalSteps`, or all by AdamW."""
     part: str = "all"
     """"pictures" trains the detector alone, "objects" the rest; both may run at the same time."""
     sides: tuple[int, ...] = (SIZE, 192, SIZE, 320)
@@ -50,13 +54,7 @@ class ReaderTrainer:
         self.model, self.templates, self.spec = model, templates, spec
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         self.ground = ground_embeddings()
-        trunk = [p for n, p in model.named_parameters() if ".trunk." in n]
-        rest = [p for n, p in model.named_parameters() if ".trunk." not in n]
-        self.groups = [
-            {"params": trunk, "share": spec.trunk_share},
-            {"params": rest, "share": 1.0},
-        ]
-        self.optimiser = torch.optim.AdamW(self.groups, spec.learning_rate, weight_decay=0.01)
+        self.optimiser = _optimiser(model, spec)
         self.generator = torch.Generator().manual_seed(spec.seed)
 
     def step(self, index: int, batch: Batch, spent: float) -> dict[str, float]:
@@ -88,6 +86,23 @@ class ReaderTrainer:
             self.optimiser.step()
         update_average(self.average, self.model, index, self.spec.averaging)
         return {name: float(part.detach()) for name, part in parts.items()}
+
+
+def _optimiser(model: ProgramReader, spec: ReaderTraining) -> torch.optim.Optimizer:
+    """With a ``share`` of the rate in each of its groups."""
+    trunk = [p for n, p in model.named_parameters() if ".trunk." in n]
+    rest = [p for n, p in model.named_parameters() if ".trunk." not in n]
+    groups = [{"params": trunk, "share": spec.trunk_share}, {"params": rest, "share": 1.0}]
+    if not spec.orthogonal:
+        return torch.optim.AdamW(groups, spec.learning_rate, weight_decay=DECAY)
+    split = [[p for p in rest if is_large(p) == large] for large in (True, False)]
+    steps = OrthogonalSteps(*split, spec.learning_rate, DECAY, low_precision=spec.low_precision)
+    for group in steps.param_groups:
+        group["share"] = 1.0
+    for large in (True, False):
+        part = [p for p in trunk if is_large(p) == large]
+        steps.add_param_group({"params": part, "large": large, "share": spec.trunk_share})
+    return steps
 
 
 def train(

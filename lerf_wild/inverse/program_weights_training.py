@@ -67,6 +67,7 @@ def train(
     initial: Path | None = None,
     baseline: Literal["none", "permuted_ids", "linear_heads", "no_feedback"] = "none",
     low_precision: bool = True,
+    orthogonal: bool = False,
 ) -> None:
     """Trains a reader, or one of its two independent parts.
 
@@ -84,6 +85,7 @@ def train(
         baseline: Which of RAW's choices to train with instead of ours.
         low_precision: Whether networks run in bfloat16; processors without it are three times
             slower so.
+        orthogonal: Whether large matrices take orthogonal steps, or all those of AdamW.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -101,6 +103,7 @@ def train(
         learning_rate=learning_rate,
         seed=seed,
         low_precision=low_precision,
+        orthogonal=orthogonal,
         part=part,
     )
     trainer = ReaderTrainer(model, shown, spec)

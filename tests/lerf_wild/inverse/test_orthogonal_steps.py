@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
@@ -14,10 +15,11 @@ def drawn(*shape: int):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def test_singular_values_become_about_one_and_vectors_stay():
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_singular_values_become_about_one_and_vectors_stay(dtype):
     for shape in ((60, 90), (90, 60), (64, 16, 3, 3)):
         matrix = drawn(*shape) * torch.logspace(0, 1, shape[0]).view(-1, *[1] * (len(shape) - 1))
-        found = orthogonal(matrix).flatten(1)
+        found = orthogonal(matrix, dtype).flatten(1)
         values = torch.linalg.svdvals(found)
         assert 0.5 < float(values.min()) and float(values.max()) < 1.35
         left, _, right = torch.linalg.svd(matrix.flatten(1), full_matrices=False)

@@ -208,7 +208,7 @@ def test_refining_turns_and_moves_objects_to_where_they_are_seen():
 def test_the_foot_of_something_large_is_found_to_the_pixel():
     """It is a single value of the window in which the whole is looked for."""
     for row, wrong_row in ((165.0, 171.0), (150.0, 156.0)):
-        truth, picture = _one_tree(row)
+        _truth, picture = _one_tree(row)
         wrong, _ = _one_tree(wrong_row)
         refined = refine(wrong, picture)
         lens = replace(LENS, pitch_deg=refined.settings.camera_pitch_deg)

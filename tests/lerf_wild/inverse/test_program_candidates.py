@@ -7,6 +7,7 @@ from lerf_wild.inverse.program_candidates import candidates
 from lerf_wild.inverse.program_counting import Counting
 from lerf_wild.inverse.program_detector import (
     SIZE,
+    STRIDE,
     Found,
     ProgramDetector,
     box_targets,
@@ -41,7 +42,7 @@ def test_true_maps_are_read_as_the_true_boxes(batch):
 
 def test_without_heat_there_are_no_candidates():
     found = Found(
-        torch.full((1, 6, 32, 32), -9.0), torch.zeros(1, 4, 32, 32), *2 * [torch.zeros(1)]
+        torch.full((1, 6, 64, 64), -9.0), torch.zeros(1, 4, 64, 64), *2 * [torch.zeros(1)]
     )
     assert not candidates(found, Counting(), 0.3).there_BK.any()
 
@@ -52,7 +53,7 @@ def test_a_picture_and_its_mirror_image_are_seen_alike():
     found, other = seen_often(detector, rgb), seen_often(detector, rgb.flip(-1))
     assert torch.allclose(found.heat_BKhw, other.heat_BKhw.flip(-1), atol=1e-3)
     left, _, right, _ = boxes_from_map(found.box_B4hw).unbind(-1)
-    mirrored = boxes_from_map(other.box_B4hw).view(2, 32, 32, 4).flip(2).reshape(2, -1, 4)
+    mirrored = boxes_from_map(other.box_B4hw).view(2, 64, 64, 4).flip(2).reshape(2, -1, 4)
     assert torch.allclose(left, 256 - mirrored[..., 2], atol=1e-2)
     assert torch.allclose(right, 256 - mirrored[..., 0], atol=1e-2)
 
@@ -64,7 +65,7 @@ def test_boxes_of_other_sizes_are_brought_to_one():
     class Knowing(ProgramDetector):
         def centres(self, rgb_B3HW):
             side = rgb_B3HW.shape[-1]
-            cells = side // 8
+            cells = side // STRIDE
             own = torch.where(is_mirrored(rgb_B3HW), 1.0, 0.0)
             left, top, right, bottom = box * side / SIZE
             left, right = (
@@ -73,9 +74,9 @@ def test_boxes_of_other_sizes_are_brought_to_one():
             )
             axis = torch.arange(cells) + 0.5
             maps = torch.zeros(1, 4, cells, cells)
-            maps[:, 0] = (left + right) / 16 - axis
-            maps[:, 1] = (top + bottom) / 16 - axis[:, None]
-            maps[:, 2:] = (torch.stack([right - left, bottom - top]) / 8).log()[:, None, None]
+            maps[:, 0] = (left + right) / (2 * STRIDE) - axis
+            maps[:, 1] = (top + bottom) / (2 * STRIDE) - axis[:, None]
+            maps[:, 2:] = (torch.stack([right - left, bottom - top]) / STRIDE).log()[:, None, None]
             return torch.zeros(1, 6, cells, cells), maps
 
         def forward(self, rgb_B3HW):
@@ -86,7 +87,7 @@ def test_boxes_of_other_sizes_are_brought_to_one():
 
     picture = torch.linspace(0, 1, 256).expand(1, 3, 256, 256)
     found = seen_often(Knowing().eval(), picture)
-    inner = boxes_from_map(found.box_B4hw).view(32, 32, 4)[2:-2, 2:-2]
+    inner = boxes_from_map(found.box_B4hw).view(64, 64, 4)[4:-4, 4:-4]
     torch.testing.assert_close(inner, box.expand_as(inner), atol=0.05, rtol=0)
 
 

@@ -181,12 +181,18 @@ def test_permuted_ids_tell_every_asset_and_yaw_apart(batch):
     assert len(permuted_ids(many, assets).unique()) == assets * 72
 
 
-def test_training_lowers_the_loss_and_follows_with_its_average(samples, batch):
+@pytest.mark.parametrize("orthogonal", [False, True])
+def test_training_lowers_the_loss_and_follows_with_its_average(samples, batch, orthogonal):
     torch.manual_seed(0)
     names = asset_names(samples)
     model = ProgramReader(assets=len(names))
     shown = labelled_templates(names, each=1)
-    trainer = ReaderTrainer(model, shown, ReaderTraining(steps=5, warmup=1, low_precision=False))
+    spec = ReaderTraining(steps=5, warmup=1, low_precision=False, orthogonal=orthogonal)
+    trainer = ReaderTrainer(model, shown, spec)
+    rates = {group["share"] for group in trainer.optimiser.param_groups}
+    assert rates == {1.0, spec.trunk_share}
+    held = [p for group in trainer.optimiser.param_groups for p in group["params"]]
+    assert {id(p) for p in held} == {id(p) for p in model.parameters()}
     before, seen = trainer.average.decoder.token.weight.clone(), []
     average = train(trainer, endless(batch, 2, 0), report=lambda i, parts: seen.append(parts))
     assert sum(seen[-1].values()) < sum(seen[0].values())
