@@ -170,7 +170,7 @@ def _fitted(scene: _Scene, program: Program, index: int, q: Floats) -> Floats:
     whole = _search(scene, program, index, q, FINE)
     q, _ = whole.climbed(q, whole.steps() / 4, 3)
     side = int(np.clip(2 * FOOT_MARGIN * whole.size / FOOT_PX, COARSE, FINE))
-    foot = _search(scene, program, index, q, side, FOOT_MARGIN)
+    foot = _search(scene, program, index, q, side, at_foot=True)
     if foot.stamp.window.weight_RR.mean() < FOOT_FREE:
         return q
     return foot.climbed(q, foot.steps()[FOOT_WAYS] / 4, 3)[0]
@@ -204,9 +204,9 @@ def _search(
     index: int,
     q: Floats,
     side: int = COARSE,
-    margin: float = MARGIN,
+    at_foot: bool = False,
 ) -> _Search:
-    """A search around q, of a window of the whole object, or around the foot if it is narrower."""
+    """A search around q in a window of the whole object, or one around its foot."""
     item, lens = program.objects[index], scene.lens
     asset = scene.find(item)
     high = float(np.exp(q[2])) * lens.focal_px
@@ -216,8 +216,8 @@ def _search(
         scene.shown >= FIRST_ID,
         (scene.shown >= FIRST_ID) & (scene.shown != FIRST_ID + index),
         lens,
-        q[:2] - [0.0, 0.5 * high if margin == MARGIN else 0.0],
-        margin * size,
+        q[:2] - [0.0, 0.0 if at_foot else 0.5 * high],
+        (FOOT_MARGIN if at_foot else MARGIN) * size,
         side,
     )
     stamp = Stamp(asset, light_of(program.settings), lens, window)
