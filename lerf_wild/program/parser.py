@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from lerf_wild.errors import SceneProgramError
@@ -125,14 +125,24 @@ class _State:
 
 
 class _Reader:
-    """The tokens of one line, taken one by one."""
+    """The tokens of one line, cut one by one as they are taken: the first that is wrong ends it."""
 
-    def __init__(self, tokens: list[Token], is_whole: bool) -> None:
-        self.tokens, self.is_whole, self.place = tokens, is_whole, 0
+    def __init__(self, tokens: Iterator[Token]) -> None:
+        self.tokens, self.is_whole = tokens, True
+        self.ahead: Token | None = None
+        self.step()
+
+    def step(self) -> None:
+        """Go on to the next token; a line that ends within one isn't whole."""
+        self.ahead = None
+        try:
+            self.ahead = next(self.tokens, None)
+        except CutOff:
+            self.is_whole = False
 
     def peek(self) -> Token | None:
         """The next token, or None at the end of the line."""
-        return self.tokens[self.place] if self.place < len(self.tokens) else None
+        return self.ahead
 
     def take(self, kind: str, what: str) -> str:
         """The text of the next token, which must be of a kind."""
@@ -141,7 +151,7 @@ class _Reader:
             raise CutOff
         if token.kind != kind:
             raise SceneProgramError(f"{what} is expected, not {token.text[:40]}.")
-        self.place += 1
+        self.step()
         return token.text
 
     def mark(self, text: str) -> None:
@@ -154,7 +164,8 @@ class _Reader:
         """Take a mark if it comes next."""
         token = self.peek()
         found = token is not None and token.kind == "mark" and token.text == text
-        self.place += found
+        if found:
+            self.step()
         return found
 
 
@@ -169,19 +180,18 @@ def _check_version(line: str) -> None:
 
 
 def _read_line(state: _State, line: str) -> None:
-    tokens, is_whole = [], True
-    try:
-        for token in tokens_of(line):
-            tokens.append(token)
-            state.count(0, 1)
-    except CutOff:
-        is_whole = False
-    reader = _Reader(tokens, is_whole)
+    reader = _Reader(_counted(state, line))
     while reader.peek() is not None:
         state.count(1, 0)
         _read_statement(state, reader)
-    if not is_whole:
+    if not reader.is_whole:
         raise CutOff
+
+
+def _counted(state: _State, line: str) -> Iterator[Token]:
+    for token in tokens_of(line):
+        state.count(0, 1)
+        yield token
 
 
 def _read_statement(state: _State, reader: _Reader) -> None:
@@ -283,7 +293,7 @@ def _slot(reader: _Reader, text: str) -> bool:
         return False
     if token.text != text:
         raise SceneProgramError(f"{text} is expected, not {token.text}.")
-    reader.place += 1
+    reader.step()
     return True
 
 
