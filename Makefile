@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
 
-demo: setup ## make a habitat, train on it, ask for phrases, export clouds (about 15 minutes on two cores)
+demo: setup ## make a habitat, train on it, ask for phrases, export clouds (15 to 30 minutes on two cores)
 	$(BIN)/lerf-wild demo --output-dir outputs/demo
 
 test: setup ## lint and test
