@@ -25,7 +25,9 @@ from lerf_wild.program.statements import KINDS
 from lerf_wild.synth.grounds import GROUNDS
 
 STRIDE = 4
-"""Centres closer than twice this are hardly told apart."""
+"""Pixels along a cell's side; centres closer than two cells are hardly told apart."""
+SPLIT = 2
+"""The features are those of cells of twice the stride, each of which answers for two by two."""
 CHANNELS = 96
 BLOCKS = 2
 """Residual blocks at each of the strides 8 and 16."""
@@ -91,15 +93,15 @@ class ProgramDetector(nn.Module):
         super().__init__()
         self.trunk = Trunk()
         self.deep = nn.Sequential(*(Residual(512, 128) for _ in range(BLOCKS)))
-        # A cell of 8 pixels has the four of the finest map side by side.
-        self.lateral = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in (4 * 128, 256, 512))
+        # Of the finest map, two by two cells come side by side.
+        self.lateral = nn.ModuleList(nn.Conv2d(c, CHANNELS, 1) for c in (SPLIT**2 * 128, 256, 512))
         self.mix = nn.Sequential(
             _block(CHANNELS),
             _block(CHANNELS),
             *(Residual(CHANNELS, CHANNELS) for _ in range(BLOCKS)),
         )
-        self.heat = nn.Conv2d(CHANNELS, 4 * len(KINDS), 1)
-        self.box = nn.Conv2d(CHANNELS, 4 * 4, 1)
+        self.heat = nn.Conv2d(CHANNELS, SPLIT**2 * len(KINDS), 1)
+        self.box = nn.Conv2d(CHANNELS, SPLIT**2 * 4, 1)
         nn.init.constant_(self.heat.bias, -4.0)
         self.counting = Counting()
         self.rows = nn.Conv1d(512, 32, 1)
@@ -124,9 +126,10 @@ class ProgramDetector(nn.Module):
         fine, middle, coarse = maps
         wide = self.lateral[2](self.deep(coarse))
         up = functional.interpolate(wide, scale_factor=2.0, mode="nearest")
-        down = self.lateral[0](functional.pixel_unshuffle(fine, 2))
+        down = self.lateral[0](functional.pixel_unshuffle(fine, SPLIT))
         x = self.mix(functional.relu(self.lateral[1](middle) + up + down))
-        return functional.pixel_shuffle(self.heat(x), 2), functional.pixel_shuffle(self.box(x), 2)
+        heat, box = (functional.pixel_shuffle(head(x), SPLIT) for head in (self.heat, self.box))
+        return heat, box
 
 
 SIDES = (SIZE, 320, 192)

@@ -165,8 +165,7 @@ def make_window(
         half: Half its side in pixels.
         side: Values along a side that are compared.
     """
-    rays = RAYS * side
-    axis = (np.arange(rays) + 0.5) / rays * 2.0 * half - half
+    axis = ((np.arange(RAYS * side) + 0.5) / (RAYS * side) * 2.0 - 1.0) * half
     columns, rows = np.meshgrid(centre_2[0] + axis, centre_2[1] + axis)
     rays = lens.rays(columns.ravel(), rows.ravel())
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
