@@ -94,7 +94,8 @@ def raw_eval(
         data: Folder that `synth raw` wrote, to measure on that instead.
         assets: Scenes of assets of the training, of held out ones, or both.
         yaws: Templates an asset that the reader looks up.
-        refine: First scenes of each sort on which rendering and comparing is measured too.
+        refine: First scenes of each sort on which rendering and comparing is measured too, of
+            the reader and of the trained baselines.
         baselines: Runs of `ns-train raw` to compare with, such as permuted_ids=FOLDER.
         output_dir: Where to keep what has been measured; a run that was stopped goes on there.
         encoder: What compares drawn programs with pictures: wild-clip, auto, or any open_clip
@@ -156,12 +157,13 @@ def _contest(
 
 
 def _named(baselines: tuple[str, ...]) -> dict[str, Path]:
-    from lerf_wild.inverse.program_measuring import OWN
+    from lerf_wild.inverse.program_measuring import OWN, REFINED
 
     named: dict[str, Path] = {}
     for text in baselines:
         name, _, folder = text.partition("=")
-        if not folder or not name.replace("_", "").isalnum() or name in (*OWN, *named):
+        is_free = name not in (*OWN, *named) and not name.startswith(REFINED)
+        if not folder or not name.replace("_", "").isalnum() or not is_free:
             raise InputError(f"--baselines {text[:80]!r}: write name=FOLDER, each name once.")
         named[name] = Path(folder)
     return named

@@ -63,12 +63,18 @@ def _columns(records: Records, name: str) -> list[list[Record]]:
     return [records[OURS][: len(rows)], rows] if name == REFINED else [rows]
 
 
+def _ours_beside(records: Records, name: str) -> list[Record]:
+    """What a baseline is compared with on its pictures: ours, refined where it is."""
+    ours = REFINED if name.startswith(f"{REFINED}_") else OURS
+    return records[ours][: len(records[name])]
+
+
 def flat_figures(results: Mapping[str, Records], seed: int = 0) -> dict[str, float]:
     """The figures under flat keys.
 
     Those of the reader have their own names (``unseen_`` before those of held out assets), with
     ``_low`` and ``_high`` for the ends of the interval; baselines put their name before. ``over_``
-    and a baseline's name say by how much the reader is better.
+    and a baseline's name say by how much the reader is better, refined where the baseline is.
     """
     flat: dict[str, float] = {}
     for series, records in results.items():
@@ -81,7 +87,7 @@ def flat_figures(results: Mapping[str, Records], seed: int = 0) -> dict[str, flo
                 flat |= _refinement(prefix, records[OURS][: len(rows)], rows)
             elif name != OURS:
                 flat |= {f"{prefix}{name}_{k}": v for k, v in figures_of(rows).items()}
-                flat |= _lead(f"{prefix}over_{name}_", records[OURS], rows, drawn, seed)
+                flat |= _lead(f"{prefix}over_{name}_", _ours_beside(records, name), rows, seed)
     return flat
 
 
@@ -91,11 +97,9 @@ def _ends(prefix: str, drawn: Drawn) -> dict[str, float]:
     return lows | {f"{prefix}{name}_high": high for name, (_, high) in named}
 
 
-def _lead(
-    prefix: str, ours: list[Record], theirs: list[Record], drawn: Drawn, seed: int
-) -> dict[str, float]:
+def _lead(prefix: str, ours: list[Record], theirs: list[Record], seed: int) -> dict[str, float]:
     """By how much the reader is better, on the same pictures; negative where it is worse."""
-    other = redrawn(theirs, seed=seed)
+    drawn, other = redrawn(ours, seed=seed), redrawn(theirs, seed=seed)
     signs = {name: -1.0 if name in LESS_IS_BETTER else 1.0 for name in drawn if name in FIGURES}
     first, second = figures_of(ours), figures_of(theirs)
     flat = {prefix + name: sign * (first[name] - second[name]) for name, sign in signs.items()}

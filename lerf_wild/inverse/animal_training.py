@@ -157,6 +157,7 @@ def main(
     report_every: int = 250,
     seed: int = 1,
     initial: Path | None = None,
+    low_precision: bool = True,
 ) -> None:
     """Trains on shards, goes on where it was stopped, and writes weights and figures.
 
@@ -175,13 +176,20 @@ def main(
         report_every: Steps between lines of figures.
         seed: What decides everything.
         initial: Weights to begin with, also of a network without corrections.
+        low_precision: Whether networks run in bfloat16; processors without it are faster without.
     """
     from lerf_wild.inverse.animal_evaluation import measure
     from lerf_wild.inverse.animal_weights import load_network, save_network
     from lerf_wild.storage.atomic import write_json
 
     spec = TrainingSpec(
-        steps, batch_size, learning_rate, augment=augment, narrow_crop=narrow_crop, seed=seed
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        augment=augment,
+        narrow_crop=narrow_crop,
+        seed=seed,
+        low_precision=low_precision,
     )
     if initial is not None:
         spec = replace(spec, opening=0.0)

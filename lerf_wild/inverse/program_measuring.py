@@ -36,7 +36,8 @@ SERIES = {"seen": (20_000, "starter"), "unseen": (30_000, "held-out")}
 """First seed and assets of the scenes that figures are of; training draws others."""
 OURS, ONE, MEDIANS, CONSTANT, REFINED = "reader", "one_template", "medians", "constant", "refined"
 OWN = (OURS, ONE, MEDIANS, CONSTANT, REFINED)
-"""Names of what is measured without training."""
+"""Names of what is measured without training; a trained baseline that is refined is called
+"refined_" and its name."""
 Records = dict[str, list[Record]]
 """By the name of a reader or baseline."""
 
@@ -52,7 +53,8 @@ class Contest:
     likeness: Likeness | None = None
     yaws: int = YAWS
     refine: int = 0
-    """First pictures of a series on which refinement is measured too."""
+    """First pictures of a series on which refinement is measured too, also of what trained
+    baselines say."""
 
     @cached_property
     def described(self) -> dict[str, Any]:
@@ -74,8 +76,9 @@ class Contest:
         said[CONSTANT] = [constant(self.usual)] * len(samples)
         said |= {name: _read(other, samples, YAWS) for name, other in self.others.items()}
         if refine > 0:
-            pairs = zip(ours[:refine], samples)
-            said[REFINED] = [self.reader.refined(reading, s.rgb) for reading, s in pairs]
+            said[REFINED] = _refined(self.reader, ours[:refine], samples)
+            for name, other in self.others.items():
+                said[f"{REFINED}_{name}"] = _refined(other, said[name][:refine], samples)
         return said
 
     def records(self, samples: Sequence[Sample], refine: int) -> Records:
@@ -157,6 +160,12 @@ def kept_piece(path: Path, key: str) -> Records | None:
 def _read(reader: OpenReader, samples: Sequence[Sample], yaws: int) -> list[Reading]:
     templates = reader.templates.fewer(yaws)
     return read_samples(reader.model, samples, templates, reader.ground_GD, reader.threshold)
+
+
+def _refined(
+    reader: OpenReader, readings: Sequence[Reading], samples: Sequence[Sample]
+) -> list[Reading]:
+    return [reader.refined(reading, sample.rgb) for reading, sample in zip(readings, samples)]
 
 
 def _plain(piece: Records) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def test_one_table_has_the_reader_its_intervals_and_the_baselines(tmp_path, monk
         (["eval", "--refine", "-1"], "0 or more"),
         (["eval", "--baselines", "nowhere"], "name=FOLDER"),
         (["eval", "--baselines", "constant=nowhere"], "name=FOLDER"),
+        (["eval", "--baselines", "refined_ids=nowhere"], "name=FOLDER"),
         (["eval", "--baselines", "permuted_ids=nowhere"], "no such file"),
         (["reconstruct", "missing.png", "--output-dir", "out"], "missing.png"),
         (["eval", "--scenes", "0"], "at least one scene"),

@@ -25,3 +25,12 @@ def test_refined_figures_stand_beside_those_of_the_same_pictures():
     assert flat["before_count_exact"] == flat["refined_count_exact"] == 0.0
     assert flat["refined_gain_distance_error"] == 0.5
     Console(width=150).print(table)
+
+
+def test_a_refined_baseline_stands_against_the_refined_reader():
+    ours, theirs = [row(2, 0.2), row(2, 0.2)], [row(2, 0.3), row(2, 0.5)]
+    refined = {REFINED: [row(2, 0.1)], f"{REFINED}_theirs": [row(2, 0.4)]}
+    flat = flat_figures({"seen": {OURS: ours, "theirs": theirs} | refined})
+    assert abs(flat["over_theirs_distance_error"] - 0.2) < 1e-9
+    assert abs(flat["over_refined_theirs_distance_error"] - 0.3) < 1e-9
+    assert flat["refined_theirs_distance_error"] == 0.4

@@ -170,6 +170,20 @@ def test_a_stopped_run_goes_on_and_gives_the_same_records(contest, samples, tmp_
     json.loads((tmp_path / "known_00000.json").read_text())
 
 
+def test_baselines_are_refined_as_the_reader_is(contest, samples, monkeypatch):
+    asked = []
+
+    def refined(self, reading, photo):
+        asked.append(self.key)
+        return reading
+
+    monkeypatch.setattr(OpenReader, "refined", refined)
+    records = replace(contest, refine=1).records(samples[:2], 1)
+    assert asked == ["ours", "again"]
+    assert len(records["refined"]) == len(records["refined_again"]) == 1
+    assert figures_of(records["refined_again"]) == figures_of(records["again"][:1])
+
+
 def test_a_reader_of_numbers_names_what_its_digits_say(samples, templates):
     from lerf_wild.inverse.program_decoder import DecoderSpec
     from lerf_wild.inverse.program_detector import ground_embeddings
