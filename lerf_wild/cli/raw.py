@@ -118,7 +118,8 @@ def raw_eval(
     Console(width=max(console.width, TABLE_WIDTH)).print(figures_table(results))
     figures = flat_figures(results, seed)
     names = {} if contest.likeness is None else contest.likeness.names()
-    about = {"yaws": yaws, "weights": str(weights or "bundled"), **names}
+    about = {f"{what}_network": name for what, name in names.items()}
+    about |= {"yaws": yaws, "weights": str(weights or "bundled")}
     write_report(json_file, {**figures, **about}, seed=seed)
 
 

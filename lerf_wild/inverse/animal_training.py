@@ -182,15 +182,8 @@ def main(
     from lerf_wild.inverse.animal_weights import load_network, save_network
     from lerf_wild.storage.atomic import write_json
 
-    spec = TrainingSpec(
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        augment=augment,
-        narrow_crop=narrow_crop,
-        seed=seed,
-        low_precision=low_precision,
-    )
+    spec = TrainingSpec(steps, batch_size, learning_rate, seed=seed, low_precision=low_precision)
+    spec = replace(spec, augment=augment, narrow_crop=narrow_crop)
     if initial is not None:
         spec = replace(spec, opening=0.0)
     trainer = AnimalTrainer(spec, NetworkSpec(raw_rotations=raw_rotations))

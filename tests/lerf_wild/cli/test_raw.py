@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from lerf_wild.cli import main
+from lerf_wild.inverse.program_likeness import Likeness
 from lerf_wild.program.files import read_program, write_program
 from lerf_wild.program.types import Program, SceneObject, Settings
 from lerf_wild.render.scene_program import render_program
@@ -72,6 +73,31 @@ def test_one_table_has_the_reader_its_intervals_and_the_baselines(tmp_path, monk
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("95 %", "medians", "constant", "seen: 2"))
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["seen_00000.json"]
+
+
+class Grey:
+    """A stand-in for networks that compare pictures."""
+
+    identity = "grey"
+
+    def encode_images(self, images):
+        return images.mean(dim=(2, 3))
+
+    def patch_features(self, images):
+        return images[:, :, :2, :2]
+
+
+def test_the_report_tells_likeness_and_the_networks_that_measured_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("lerf_wild.cli.raw.USUAL_SCENES", 4)
+    networks = Likeness(Grey(), Grey(), lambda a, b: (a - b).abs().mean())
+    monkeypatch.setattr(
+        "lerf_wild.inverse.program_likeness.load_likeness", lambda *_: (networks, "")
+    )
+    report = tmp_path / "raw.json"
+    main(["raw", "eval", "--scenes", "1", "--assets", "seen", "--json", str(report)])
+    told = json.loads(report.read_text())
+    assert (told["clip_network"], told["lpips_network"]) == ("grey", "alex")
+    assert 0.0 <= told["lpips"] <= told["constant_lpips"]
 
 
 @pytest.mark.parametrize(
