@@ -63,11 +63,11 @@ def check_glb(data: bytes) -> None:
 
 def _chunks(data: bytes) -> tuple[Mapping[str, Any], bytes]:
     if len(data) < 20 or data[:4] != b"glTF":
-        _refuse("it is no GLB file")
+        _refuse("it is no GLB file; export it as binary glTF")
     _, version, length = struct.unpack_from("<4sII", data)
     json_bytes, json_kind = struct.unpack_from("<I4s", data, 12)
     if version != 2 or length != len(data) or json_kind != b"JSON":
-        _refuse("its header does not fit its size; it may be cut off")
+        _refuse("its header does not fit its size; it may be cut off, copy it again")
     if json_bytes > MAX_JSON_BYTES or 20 + json_bytes > len(data):
         _refuse(f"its description has {json_bytes:,} bytes; {MAX_JSON_BYTES:,} are read")
     try:
