@@ -2,14 +2,17 @@
 
 Symbols: N points, M candidate places, F footprint points. Frame: the stage (metres, z up).
 
-An item's footprint is the upright box around it, turned by its yaw. A place is free when no surface
-point of the scene and no other item's box is within SPARE_M of that box, between ankles and top.
+An item's footprint is the upright box around it, turned by its yaw; what is higher has boxes of its
+own. A place is free when no surface point of the scene and no other item's box is within SPARE_M of
+these, between ankles and top.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,9 @@ from lerf_wild.wildlife.looks import Look
 from lerf_wild.wildlife.tracing import Standing
 
 SPARE_M = 0.05
+LOW_PART, SLAB_M = 0.4, 0.5
+"""Share of a tall item's height, at least a metre, whose box is what it covers of the ground; what
+is higher has boxes of this height."""
 SOLE_M, SOLES = 0.03, 60
 """How high over its lowest point an item touches uneven ground, and at how many points."""
 ANKLE_M = 0.15
@@ -41,6 +47,13 @@ BELOW_M, ABOVE_M = 0.1, 0.3
 """How far off the ground an item that is placed by hand may stand before it is refused."""
 
 
+class Box(NamedTuple):
+    """An upright box for a yaw of 0, the foot of its item at the origin."""
+
+    low_3: NDArray[np.float64]
+    high_3: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Footprint:
     """The upright box of an item for a yaw of 0, its foot at the origin."""
@@ -49,12 +62,19 @@ class Footprint:
     high_3: NDArray[np.float64]
     soles_S2: NDArray[np.float64] | None = None
     """Where it touches the ground; all over its box when None."""
+    above: tuple[Box, ...] = ()
+    """What is higher, such as a crown, as one box above the other."""
 
-    @property
+    @cached_property
+    def whole(self) -> tuple[Box, ...]:
+        """Boxes around all of it."""
+        return (Box(self.low_3, self.high_3), *self.above)
+
+    @cached_property
     def radius(self) -> float:
         """Radius of the circle around it, seen from above."""
-        corners = np.maximum(np.abs(self.low_3[:2]), np.abs(self.high_3[:2]))
-        return float(np.linalg.norm(corners))
+        corners = [np.maximum(np.abs(one.low_3[:2]), np.abs(one.high_3[:2])) for one in self.whole]
+        return max(float(np.linalg.norm(corner)) for corner in corners)
 
     def sides(self) -> str:
         """Length and width for people."""
@@ -70,12 +90,27 @@ class Place:
     yaw_rad: float
 
 
+class Neighbour(NamedTuple):
+    """An item that stands already."""
+
+    id: str
+    print_: Footprint
+    foot_3: NDArray[np.float64]
+    yaw_rad: float
+
+
 def footprint_of(look: Look, height_m: float) -> Footprint:
-    """The box of a look of a height; crowns of trees count only as far as they hang low."""
+    """The boxes of a look of a height; crowns of trees cover only as much ground as they hang low
+    over, and have boxes of their own."""
     points = height_m * look.vertices_V3.astype(np.float64)
-    low = points[points[:, 2] < max(1.0, 0.4 * float(points[:, 2].max()))]
+    top = float(points[:, 2].max())
+    cut = max(1.0, LOW_PART * top)
+    low = points[points[:, 2] < cut]
     soles = points[points[:, 2] < points[:, 2].min() + SOLE_M, :2]
-    return Footprint(low.min(axis=0), low.max(axis=0), soles[:: len(soles) // SOLES + 1])
+    slabs = [points[(points[:, 2] >= z) & (points[:, 2] < z + SLAB_M)]
+             for z in np.arange(cut, top + 1e-6, SLAB_M)]  # fmt: skip
+    above = tuple(Box(slab.min(axis=0), slab.max(axis=0)) for slab in slabs if len(slab))
+    return Footprint(low.min(axis=0), low.max(axis=0), soles[:: len(soles) // SOLES + 1], above)
 
 
 def find_place(
@@ -87,7 +122,7 @@ def find_place(
     reach_m: float = SEARCH_M,
     what: str = "it",
 ) -> Place:
-    """The free place nearest to a target.
+    """The free place nearest to a target; crowns may grow into others where there is no other.
 
     Args:
         print_: The item's box.
@@ -116,9 +151,11 @@ def find_place(
             f"The ground there is too steep for {what} (over {STEEPEST_DEG:g} deg)."
         )
     yaws = [yaw_rad] if yaw_rad is not None else list(np.arange(YAWS) * 2 * np.pi / YAWS)
-    found = _first_free(print_, target, spots[level], yaws, ground, others)
-    if found is not None:
-        return found
+    neighbours = _neighbours(others)
+    for one in (print_, replace(print_, above=())) if print_.above else (print_,):
+        found = _first_free(one, target, spots[level], yaws, ground, neighbours)
+        if found is not None:
+            return found
     raise WildlifeError(
         f"There is no free room of {print_.sides()} for {what} within {reach_m:.1f} m of "
         f"({target[0]:.2f}, {target[1]:.2f}). Make it smaller or place it elsewhere."
@@ -131,7 +168,7 @@ def _first_free(
     spots_N2: NDArray,
     yaws: Sequence[float],
     ground: Ground,
-    others: Sequence[Standing],
+    others: Sequence[Neighbour],
 ) -> Place | None:
     """The first free spot, or one a little further with sure ground under all soles."""
     unsure, furthest = None, np.inf
@@ -140,7 +177,7 @@ def _first_free(
         if distance > furthest:
             break
         for yaw in yaws:
-            if why_not(print_, spot, yaw, ground, others) is not None:
+            if _in_the_way(print_, spot, yaw, ground, others) is not None:
                 continue
             place = Place(np.array([*spot, foot_height(print_, spot, yaw, ground)]), float(yaw))
             if _is_sure(print_, spot, yaw, ground):
@@ -180,10 +217,10 @@ def free_places(
     spots = spots[ground.normal(spots)[:, 2] > np.cos(np.radians(STEEPEST_DEG))]
     if near_2 is not None:
         spots = spots[np.argsort(np.linalg.norm(spots - near_2, axis=1), kind="stable")]
-    found = []
+    found, neighbours = [], _neighbours(others)
     for spot in spots:
         for yaw in np.arange(YAWS) * 2 * np.pi / YAWS:
-            if why_not(print_, spot, float(yaw), ground, others) is None:
+            if _in_the_way(print_, spot, float(yaw), ground, neighbours) is None:
                 foot = np.array([*spot, foot_height(print_, spot, float(yaw), ground)])
                 found.append(Place(foot, float(yaw)))
                 break
@@ -198,6 +235,16 @@ def why_not(
     others: Sequence[Standing] = (),
 ) -> str | None:
     """What is in the way at a spot; None where it is free."""
+    return _in_the_way(print_, spot_2, yaw_rad, ground, _neighbours(others))
+
+
+def _in_the_way(
+    print_: Footprint,
+    spot_2: NDArray,
+    yaw_rad: float,
+    ground: Ground,
+    others: Sequence[Neighbour],
+) -> str | None:
     if ground.is_taken(_covered(print_, spot_2, yaw_rad)).mean() > TAKEN_SHARE:
         return "something of the scene"
     foot = np.array([*spot_2, foot_height(print_, spot_2, yaw_rad, ground)])
@@ -206,8 +253,20 @@ def why_not(
         return "something of the scene"
     for other in others:
         if _meets(print_, foot, yaw_rad, other):
-            return other.item.id
+            return other.id
     return None
+
+
+def _neighbours(others: Sequence[Standing]) -> list[Neighbour]:
+    return [
+        Neighbour(
+            one.item.id,
+            footprint_of(one.look, one.item.height_m),
+            one.foot_3,
+            float(np.arctan2(one.turn_33[1, 0], one.turn_33[0, 0])),
+        )
+        for one in others
+    ]
 
 
 def _covered(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.float64]:
@@ -283,32 +342,48 @@ def _turn(yaw_rad: float) -> NDArray[np.float64]:
 def _inside(
     print_: Footprint, foot_3: NDArray, yaw_rad: float, points_N3: NDArray
 ) -> NDArray[np.bool_]:
-    """Whether points are within SPARE_M of the box, over the ankles."""
-    flat = (points_N3[:, :2] - foot_3[:2]) @ _turn(yaw_rad)
-    rise = points_N3[:, 2] - foot_3[2]
-    within = (flat > print_.low_3[:2] - SPARE_M) & (flat < print_.high_3[:2] + SPARE_M)
-    return within.all(axis=1) & (rise > ANKLE_M) & (rise < print_.high_3[2] + SPARE_M)
+    """Whether points are within SPARE_M of the boxes, over the ankles."""
+    flat_N2 = (points_N3[:, :2] - foot_3[:2]) @ _turn(yaw_rad)
+    own_N3 = np.column_stack([flat_N2, points_N3[:, 2] - foot_3[2]])
+    spare_3 = np.array([SPARE_M, SPARE_M, 0.0])
+    is_inside = np.zeros(len(own_N3), bool)
+    for low_3, high_3 in print_.whole:
+        over = (own_N3 > low_3 - spare_3) & (own_N3 < high_3 + SPARE_M)
+        is_inside |= over.all(axis=1)
+    return is_inside & (own_N3[:, 2] > ANKLE_M)
 
 
-def _meets(print_: Footprint, foot_3: NDArray, yaw_rad: float, other: Standing) -> bool:
+def _meets(print_: Footprint, foot_3: NDArray, yaw_rad: float, other: Neighbour) -> bool:
+    """Whether boxes of two turned items overlap."""
+    apart = np.linalg.norm(other.foot_3[:2] - foot_3[:2])
+    if apart > print_.radius + other.print_.radius + SPARE_M:
+        return False
+    return any(
+        _overlap(one, foot_3, yaw_rad, two, other.foot_3, other.yaw_rad)
+        for one in print_.whole
+        for two in other.print_.whole
+    )
+
+
+def _overlap(
+    one: Box, foot_3: NDArray, yaw_rad: float, two: Box, other_foot_3: NDArray, other_yaw: float
+) -> bool:
     """Whether two turned boxes overlap, by the separating axes of both (z apart)."""
-    box = footprint_of(other.look, other.item.height_m)
-    yaw = float(np.arctan2(other.turn_33[1, 0], other.turn_33[0, 0]))
     if (
-        foot_3[2] > other.foot_3[2] + box.high_3[2]
-        or other.foot_3[2] > foot_3[2] + print_.high_3[2]
+        foot_3[2] + one.low_3[2] > other_foot_3[2] + two.high_3[2]
+        or other_foot_3[2] + two.low_3[2] > foot_3[2] + one.high_3[2]
     ):
         return False
-    first = _corners(print_, foot_3[:2], yaw_rad, SPARE_M)
-    second = _corners(box, other.foot_3[:2], yaw, 0.0)
-    for axis in (*_turn(yaw_rad).T, *_turn(yaw).T):
+    first = _corners(one, foot_3[:2], yaw_rad, SPARE_M)
+    second = _corners(two, other_foot_3[:2], other_yaw, 0.0)
+    for axis in (*_turn(yaw_rad).T, *_turn(other_yaw).T):
         a, b = first @ axis, second @ axis
         if a.max() < b.min() or b.max() < a.min():
             return False
     return True
 
 
-def _corners(box: Footprint, spot_2: NDArray, yaw_rad: float, spare_m: float) -> NDArray:
+def _corners(box: Box, spot_2: NDArray, yaw_rad: float, spare_m: float) -> NDArray:
     low, high = box.low_3[:2] - spare_m, box.high_3[:2] + spare_m
     corners = np.array([[x, y] for x in (low[0], high[0]) for y in (low[1], high[1])])
     return spot_2 + corners @ _turn(yaw_rad).T

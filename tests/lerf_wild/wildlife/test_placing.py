@@ -10,6 +10,7 @@ import pytest
 from lerf_wild.errors import WildlifeError
 from lerf_wild.wildlife.ground import Sheet, find_ground
 from lerf_wild.wildlife.placing import (
+    Box,
     Footprint,
     check_by_hand,
     find_place,
@@ -220,3 +221,21 @@ def test_rays_that_end_near_the_ground_meet_it_and_others_stay(ground):
     np.testing.assert_array_equal(stayed, high)
     assert not is_near.any()
     assert not ground.met(ends, np.tile([1.0, 0.0, 0.0], (200, 1)))[1].any()
+
+
+def mushroom(x: float = 0.0, y: float = 0.0):
+    """A thin stem of 2 m under a crown of 2 m across: boxes for a yaw of 0."""
+    stem = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 1.0]))
+    crown = Box(np.array([-1.0, -1.0, 1.5]), np.array([1.0, 1.0, 2.0]))
+    return replace(stem, above=(crown,))
+
+
+def test_a_crown_is_kept_clear_of_what_is_as_high(ground):
+    """Posts are 2 m high: a stem has room a metre from one, and its crown has not."""
+    beside = np.array([2.0 - 0.8, 0.0])
+    stem = replace(mushroom(), above=())
+    assert why_not(stem, beside, 0.0, ground) is None
+    assert why_not(mushroom(), beside, 0.0, ground) == "something of the scene"
+    place = find_place(mushroom(), beside, ground)
+    gaps = [np.abs(place.foot_3[:2] - post).max() for post in TREES]
+    assert min(gaps) > 1.0 + 0.25

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from lerf_wild.assets.library import starter_library
 from lerf_wild.assets.search import Answer, Match
@@ -23,6 +24,7 @@ from lerf_wild.wildlife.settling import (
     settle_by_hand,
     settle_program,
     settled_again,
+    standing_of,
     swapped,
     yaw_in,
 )
@@ -148,3 +150,15 @@ def _look(scene, item):
     from lerf_wild.wildlife.looks import look_of
 
     return look_of(item, scene.library)
+
+
+@pytest.mark.parametrize(("asset", "is_room"), [("poplar", True), ("oak_tree", False)])
+def test_crowns_stand_apart_where_there_is_room_for_them(scene, asset, is_room):
+    tree, population = choose_asset(asset, scene.library), Population()
+    for _ in range(2):
+        population, _ = settle(scene, population, tree, np.array([-3.0, 0.0, 0.0]), Provenance())
+    trees = [one.vertices_V3 for one in standing_of(scene, population)]
+    high = [part[part[:, 2] > part[:, 2].min() + 1.8, :2] for part in trees]
+    assert (cKDTree(high[0]).query(high[1])[0].min() > 0.04) == is_room
+    stems = [part[part[:, 2] < part[:, 2].min() + 1.0, :2] for part in trees]
+    assert cKDTree(stems[0]).query(stems[1])[0].min() > 0.04
