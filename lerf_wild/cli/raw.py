@@ -165,7 +165,10 @@ def _named(baselines: tuple[str, ...]) -> dict[str, Path]:
         name, _, folder = text.partition("=")
         is_free = name not in (*OWN, *named) and not name.startswith(REFINED)
         if not folder or not name.replace("_", "").isalnum() or not is_free:
-            raise InputError(f"--baselines {text[:80]!r}: write name=FOLDER, each name once.")
+            raise InputError(
+                f"--baselines {text[:80]!r}: write name=FOLDER, each name once and none that the "
+                "table has already."
+            )
         named[name] = Path(folder)
     return named
 

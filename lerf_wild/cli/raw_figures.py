@@ -63,10 +63,9 @@ def _columns(records: Records, name: str) -> list[list[Record]]:
     return [records[OURS][: len(rows)], rows] if name == REFINED else [rows]
 
 
-def _ours_beside(records: Records, name: str) -> list[Record]:
-    """What a baseline is compared with on its pictures: ours, refined where it is."""
-    ours = REFINED if name.startswith(f"{REFINED}_") else OURS
-    return records[ours][: len(records[name])]
+def _ours_beside(name: str) -> str:
+    """What a baseline is compared with, on the same pictures: ours, refined where it is."""
+    return REFINED if name.startswith(f"{REFINED}_") else OURS
 
 
 def flat_figures(results: Mapping[str, Records], seed: int = 0) -> dict[str, float]:
@@ -79,15 +78,17 @@ def flat_figures(results: Mapping[str, Records], seed: int = 0) -> dict[str, flo
     flat: dict[str, float] = {}
     for series, records in results.items():
         prefix = "unseen_" if series == "unseen" else ""
-        drawn = redrawn(records[OURS], seed=seed)
+        drawn = {name: redrawn(rows, seed=seed) for name, rows in records.items()}
         flat |= {prefix + name: value for name, value in figures_of(records[OURS]).items()}
-        flat |= _ends(prefix, drawn)
+        flat |= _ends(prefix, drawn[OURS])
         for name, rows in records.items():
             if name == REFINED:
                 flat |= _refinement(prefix, records[OURS][: len(rows)], rows)
             elif name != OURS:
                 flat |= {f"{prefix}{name}_{k}": v for k, v in figures_of(rows).items()}
-                flat |= _lead(f"{prefix}over_{name}_", _ours_beside(records, name), rows, seed)
+                ours = _ours_beside(name)
+                both = (records[ours], rows), (drawn[ours], drawn[name])
+                flat |= _lead(f"{prefix}over_{name}_", *both)
     return flat
 
 
@@ -97,13 +98,15 @@ def _ends(prefix: str, drawn: Drawn) -> dict[str, float]:
     return lows | {f"{prefix}{name}_high": high for name, (_, high) in named}
 
 
-def _lead(prefix: str, ours: list[Record], theirs: list[Record], seed: int) -> dict[str, float]:
-    """By how much the reader is better, on the same pictures; negative where it is worse."""
-    drawn, other = redrawn(ours, seed=seed), redrawn(theirs, seed=seed)
-    signs = {name: -1.0 if name in LESS_IS_BETTER else 1.0 for name in drawn if name in FIGURES}
-    first, second = figures_of(ours), figures_of(theirs)
+def _lead(
+    prefix: str, rows: tuple[list[Record], list[Record]], drawn: tuple[Drawn, Drawn]
+) -> dict[str, float]:
+    """By how much the first reader is better than the second, on the same pictures; negative where
+    it is worse."""
+    first, second = (figures_of(one) for one in rows)
+    signs = {name: -1.0 if name in LESS_IS_BETTER else 1.0 for name in first if name in FIGURES}
     flat = {prefix + name: sign * (first[name] - second[name]) for name, sign in signs.items()}
-    return flat | _ends(prefix, {n: s * (drawn[n] - other[n]) for n, s in signs.items()})
+    return flat | _ends(prefix, {n: s * (drawn[0][n] - drawn[1][n]) for n, s in signs.items()})
 
 
 def _refinement(prefix: str, before: list[Record], after: list[Record]) -> dict[str, float]:

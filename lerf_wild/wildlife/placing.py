@@ -122,7 +122,7 @@ def find_place(
     reach_m: float = SEARCH_M,
     what: str = "it",
 ) -> Place:
-    """The free place nearest to a target; crowns may grow into others where there is no other.
+    """The free place nearest to a target; where none keeps its crown clear, one that does not.
 
     Args:
         print_: The item's box.

@@ -223,8 +223,8 @@ def test_rays_that_end_near_the_ground_meet_it_and_others_stay(ground):
     assert not ground.met(ends, np.tile([1.0, 0.0, 0.0], (200, 1)))[1].any()
 
 
-def mushroom(x: float = 0.0, y: float = 0.0):
-    """A thin stem of 2 m under a crown of 2 m across: boxes for a yaw of 0."""
+def mushroom():
+    """A thin stem of a metre, and over it a crown of 2 m across."""
     stem = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 1.0]))
     crown = Box(np.array([-1.0, -1.0, 1.5]), np.array([1.0, 1.0, 2.0]))
     return replace(stem, above=(crown,))
