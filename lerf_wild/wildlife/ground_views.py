@@ -6,12 +6,15 @@ stage (metres, z up). Cameras are OpenGL's: x right, y up, looking along -z.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import grid_sample, max_pool2d
+from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
+
+from lerf_wild.wildlife.ground import Ground
 
 MARGIN_PX = 2.0
 NEAREST_M = 0.2
@@ -20,6 +23,9 @@ HIDDEN_M, HIDDEN_SHARE = 0.15, 0.1
 along flat rays what the field says of the ground is that far off."""
 FULL_WEIGHT_M = 1.0
 """Nearer photos than this count no more; the weight falls with the square of the distance."""
+LOW_M = 0.12
+"""A ray that the field ends higher over the ground than this ends at something else. Along flat
+rays heights say much more than distances of what is ground."""
 WIDEST = 1.5
 """Points further out than this many half widths of a photo are not put through its lens's
 distortion, which is fitted to the photo alone and folds beyond it."""
@@ -33,6 +39,8 @@ class GroundView:
     """sRGB in [0, 1]."""
     reach_hw: Float[Tensor, "h w"]
     """Metres to the first surface along the ray through the middle of each cell; inf for none."""
+    towards_hw3: Float[Tensor, "h w 3"]
+    """Unit directions of these rays on the stage."""
     pose_34: Float[Tensor, "3 4"]
     """Camera to stage."""
     focal_2: Float[Tensor, "2"]
@@ -64,6 +72,29 @@ def colours_at(view: GroundView, points_N3: Float[Tensor, "N 3"]) -> Float[Tenso
     """A photo's colours at points, between pixels; its border's for points beyond it."""
     places_N2 = 2 * _projected(view, points_N3)[0] / _size(view) - 1
     return _read(view.colours_3HW, places_N2, "bilinear").T
+
+
+def of_ground(view: GroundView, ground: Ground) -> GroundView:
+    """A photo that shows nothing but what the field has at the height of a ground: the colours of
+    leaves and logs are no evidence of it."""
+    ends_hw3 = view.pose_34[:, 3] + view.reach_hw[..., None] * view.towards_hw3
+    ends_N3 = torch.nan_to_num(ends_hw3, posinf=0.0, neginf=0.0).flatten(0, 1).numpy()
+    low_N = ends_N3[:, 2] - ground.height(ends_N3[:, :2]) < LOW_M
+    is_ground_hw = torch.from_numpy(np.asarray(low_N)).view(view.reach_hw.shape)
+    is_ground_hw &= view.reach_hw.isfinite()
+    return replace(view, reach_hw=torch.where(is_ground_hw, view.reach_hw, 0.0))
+
+
+def coarser(view: GroundView, factor: int) -> GroundView:
+    """A photo with so many times fewer pixels along either side."""
+    if factor == 1:
+        return view
+    return replace(
+        view,
+        colours_3HW=avg_pool2d(view.colours_3HW, factor),
+        focal_2=view.focal_2 / factor,
+        middle_2=view.middle_2 / factor,
+    )
 
 
 def _size(view: GroundView) -> Float[Tensor, "2"]:

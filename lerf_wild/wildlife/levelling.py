@@ -10,8 +10,12 @@ consistency with a smooth surface; Gauss-Newton steps):
 
 Symbols: N samples of the sheet, v one of the views, c_v its colour (times a gain, for exposure), m
 the mean of c over views, w the view's weight (0 where the point is hidden; less for a colour far
-from the others'), a the width of a cell, X x Y cells, z_0 the field's ground. Frame: the stage
-(metres, z up).
+from the others'), a the width of a cell, X x Y cells, z_0 where the sheet was before. Frame: the
+stage (metres, z up).
+
+It is bent twice: first from the field's ground by photos that are made coarse and then finer, whose
+colours say from further off where the ground is; then, now that it is known what is higher than the
+ground, by what of the photos shows nothing else.
 """
 
 from __future__ import annotations
@@ -23,33 +27,63 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import splu
+from scipy import ndimage, sparse
+from scipy.sparse.linalg import LinearOperator, cg, splu
 from torch import Tensor
 
-from lerf_wild.wildlife.ground import Ground, Sheet
-from lerf_wild.wildlife.ground_views import GroundView, colours_at, seen
+from lerf_wild.wildlife.ground import Ground, Sheet, laid_on
+from lerf_wild.wildlife.ground_views import GroundView, coarser, colours_at, of_ground, seen
 
 CELL_M, MOST_CELLS = 0.1, 256
 """Width of a cell; wider where the ground would take more than so many on a side."""
-PER_SIDE = 2
-"""Samples along a side of a cell."""
 SIGMA = 0.01
 """Spread of the colours (sRGB, 0 to 1) in which photos show the same place."""
 BEND = 0.8
 """Usual curvature of natural ground, per metre."""
-STAY_M = 0.3
-"""How far the field's ground is off, if its cells were off independently: some three centimetres,
-shared by about a hundred cells."""
 OUTLIER = 3.0
 """Colours this many SIGMA from the mean count half."""
-STEPS_M = (0.02, 0.02, 0.01, 0.01, 0.01, 0.01)
-"""Half the height over which each step looks how colours change: far, then near."""
-MAX_STEP_M = 0.05
+CLOSE = 1e-4
+"""How near, as a share of the right side, a step is solved."""
 MIN_VIEWS = 3
 AGREE = 0.04
 """Photos that differ by more (root mean square over views and channels) show no ground there: water
 that mirrors, leaves, the edge of a thing."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Steps of the sheet by photos of one fineness."""
+
+    factor: int
+    """How many pixels along a side of a photo become one."""
+    heights_m: tuple[float, ...]
+    """Half the height over which each step looks how colours change."""
+    farthest_m: float
+    """How far a step goes at most."""
+
+
+@dataclass(frozen=True)
+class Bending:
+    """How a sheet is bent from where it was before."""
+
+    levels: tuple[Level, ...]
+    per_side: int
+    """Samples along a side of a cell."""
+    stay_m: float
+    """How far the sheet was off before, if its cells were off independently; the mistakes of a
+    hundred cells are shared, so that ten times less is meant."""
+
+
+FIRST = Bending(
+    (
+        Level(4, (0.06, 0.06, 0.06, 0.06), 0.1),
+        Level(2, (0.03, 0.03, 0.03), 0.05),
+        Level(1, (0.02, 0.02, 0.01), 0.05),
+    ),
+    per_side=1,
+    stay_m=1.0,
+)
+SECOND = Bending((Level(1, (0.02, 0.02, 0.01, 0.01, 0.01, 0.01), 0.05),), per_side=2, stay_m=0.3)
 
 
 @dataclass(frozen=True)
@@ -62,20 +96,47 @@ class Evidence:
     """Whether at least MIN_VIEWS photos show it and agree."""
 
 
-def agreed_sheet(ground: Ground, views: Sequence[GroundView]) -> Sheet:
+def agreed_sheet(
+    ground: Ground, points_N3: Float[np.ndarray, "N 3"], views: Sequence[GroundView]
+) -> Sheet:
     """A sheet over the known ground, bent to where the photos agree.
 
     Where fewer than MIN_VIEWS photos show it, it goes on smoothly and near the field's ground.
+
+    Args:
+        ground: What `find_ground` found.
+        points_N3: The surface points in which it was found.
+        views: The photos.
     """
-    first = _spread(ground)
-    xy_N2, cell_N = _samples(first, ground)
-    bending = _bending(first.height_XY.shape, first.cell_m)
-    sheet, gains_V3 = first, torch.ones(len(views), 3)
-    for step_m in STEPS_M:
-        points = torch.from_numpy(np.column_stack([xy_N2, sheet.height(xy_N2)])).float()
-        mean_N3, gains_V3 = mean_colours(views, points, gains_V3)
-        found = evidence(views, points, mean_N3, gains_V3, step_m)
-        sheet = _bent(sheet, first, bending, found, cell_N)
+    first = bent_sheet(_spread(ground), ground, views, FIRST)
+    laid = laid_on(ground, first, points_N3)
+    second = bent_sheet(first, laid, [of_ground(view, laid) for view in views], SECOND)
+    return replace(second, is_sure_XY=_inner(second, laid))
+
+
+def bent_sheet(
+    before: Sheet, ground: Ground, views: Sequence[GroundView], bending: Bending
+) -> Sheet:
+    """A sheet after all steps of a bending, by samples of known ground on which nothing stands."""
+    xy_N2, cell_N = _samples(before, ground, bending.per_side)
+    stiffness = _stiffness(before.height_XY.shape, before.cell_m)
+    sheet, gains_V3 = before, torch.ones(len(views), 3)
+    for level in bending.levels:
+        shown, factors = [coarser(view, level.factor) for view in views], None
+        for height_m in level.heights_m:
+            points = torch.from_numpy(np.column_stack([xy_N2, sheet.height(xy_N2)])).float()
+            mean_N3, gains_V3 = mean_colours(shown, points, gains_V3)
+            found = evidence(shown, points, mean_N3, gains_V3, height_m)
+            matrix, down = _system(sheet, before, stiffness, found, cell_N, bending.stay_m)
+            # Factors of a level's first matrix bring those of its other steps near the identity;
+            # to factorise anew takes longer than all else together.
+            factors = factors or splu(matrix, permc_spec="MMD_AT_PLUS_A")
+            near = LinearOperator(matrix.shape, factors.solve)
+            step_C, _ = cg(matrix, down, rtol=CLOSE, M=near)
+            step_XY = step_C.clip(-level.farthest_m, level.farthest_m).reshape(
+                sheet.height_XY.shape
+            )
+            sheet = replace(sheet, height_XY=sheet.height_XY + step_XY)
     sure_XY = np.bincount(cell_N, found.is_sure_N.numpy(), sheet.height_XY.size) > 0
     return replace(sheet, is_sure_XY=sure_XY.reshape(sheet.height_XY.shape))
 
@@ -86,14 +147,15 @@ def mean_colours(
     """Mean colours of points over the views that show them, and the factor that brings each view's
     colours to the mean."""
     total_N3, weight_N1 = torch.zeros(len(points_N3), 3), torch.zeros(len(points_N3), 1)
-    for view, gain_3 in zip(views, gains_V3):
-        weight = seen(view, points_N3)[1][:, None]
-        total_N3 += weight * gain_3 * colours_at(view, points_N3)
-        weight_N1 += weight
+    shown = [_shown(view, points_N3) for view in views]
+    for view, gain_3, (rows, weight) in zip(views, gains_V3, shown):
+        total_N3[rows] += weight[:, None] * gain_3 * colours_at(view, points_N3[rows])
+        weight_N1[rows] += weight[:, None]
     mean_N3, gains_V3 = total_N3 / weight_N1.clamp(min=1e-9), torch.ones_like(gains_V3)
-    for view, gain_3 in zip(views, gains_V3):
-        weight, own = seen(view, points_N3)[1][:, None], colours_at(view, points_N3)
-        above, below = (weight * own * mean_N3).sum(dim=0), (weight * own * own).sum(dim=0)
+    for view, gain_3, (rows, weight) in zip(views, gains_V3, shown):
+        own = colours_at(view, points_N3[rows])
+        above = (weight[:, None] * own * mean_N3[rows]).sum(dim=0)
+        below = (weight[:, None] * own * own).sum(dim=0)
         gain_3.copy_(torch.where(below > 0, above / below.clamp(min=1e-9), 1.0))
     return mean_N3, gains_V3
 
@@ -119,20 +181,21 @@ def evidence(
     product_N, square_N, spread_N = torch.zeros(3, count)
     shown_N = torch.zeros(count)
     for view, gain_3 in zip(views, gains_V3):
-        w = seen(view, points_N3)[1]
-        r = gain_3 * colours_at(view, points_N3) - mean_N3
-        higher, lower = colours_at(view, points_N3 + up_3), colours_at(view, points_N3 - up_3)
-        j = gain_3 * (higher - lower) / (2 * step_m)
-        far_N = r.square().sum(dim=-1)
-        number_N += w > 0
-        shown_N += w
-        spread_N += w * far_N / 3
-        w = w / (1 + far_N / (OUTLIER * SIGMA) ** 2)
-        weight_N += w
-        colour_N3 += w[:, None] * r
-        change_N3 += w[:, None] * j
-        product_N += w * (r * j).sum(dim=-1)
-        square_N += w * (j * j).sum(dim=-1)
+        rows, w = _shown(view, points_N3)
+        points = points_N3[rows]
+        r = gain_3 * colours_at(view, points) - mean_N3[rows]
+        j = gain_3 * (colours_at(view, points + up_3) - colours_at(view, points - up_3))
+        j = j / (2 * step_m)
+        far = r.square().sum(dim=-1)
+        number_N[rows] += 1
+        shown_N[rows] += w
+        spread_N[rows] += w * far / 3
+        w = w / (1 + far / (OUTLIER * SIGMA) ** 2)
+        weight_N[rows] += w
+        colour_N3[rows] += w[:, None] * r
+        change_N3[rows] += w[:, None] * j
+        product_N[rows] += w * (r * j).sum(dim=-1)
+        square_N[rows] += w * (j * j).sum(dim=-1)
     is_shown_N = number_N >= MIN_VIEWS
     is_sure_N = is_shown_N & (spread_N < AGREE**2 * shown_N)
     scale_N = is_shown_N / SIGMA**2
@@ -140,6 +203,26 @@ def evidence(
     push_N = (change_N3 * colour_N3).sum(dim=-1) / weight_N - product_N
     curvature_N = square_N - change_N3.square().sum(dim=-1) / weight_N
     return Evidence(scale_N * push_N, (scale_N * curvature_N).clamp(min=0), is_sure_N)
+
+
+def _shown(view: GroundView, points_N3: Tensor) -> tuple[Int[Tensor, "M"], Float[Tensor, "M"]]:
+    """Rows of the points that a photo shows, and their weights."""
+    weight_N = seen(view, points_N3)[1]
+    rows = torch.nonzero(weight_N)[:, 0]
+    return rows, weight_N[rows]
+
+
+def _inner(sheet: Sheet, ground: Ground) -> Bool[np.ndarray, "X Y"]:
+    """Sure cells without those at the edge, where the sheet is held on one side alone and every
+    fifth is two centimetres off; a thing that stands there makes no edge."""
+    is_sure_XY = sheet.is_sure_XY
+    is_taken_XY = ground.is_taken(_middles(sheet)).reshape(is_sure_XY.shape)
+    return is_sure_XY & ndimage.binary_erosion(is_sure_XY | is_taken_XY, np.ones((3, 3)))
+
+
+def _middles(sheet: Sheet) -> Float[np.ndarray, "C 2"]:
+    cells_C2 = np.indices(sheet.height_XY.shape).reshape(2, -1).T
+    return sheet.low_2 + sheet.cell_m * (cells_C2 + 0.5)
 
 
 def _spread(ground: Ground) -> Sheet:
@@ -150,22 +233,24 @@ def _spread(ground: Ground) -> Sheet:
     cell_m = max(CELL_M, float(size_m.max()) / MOST_CELLS)
     shape = np.maximum(np.ceil(size_m / cell_m).astype(int), 3)
     low_2 = ground.low_2 + low * ground.cell_m
-    middles = low_2 + cell_m * (np.indices(shape).reshape(2, -1).T + 0.5)
-    return Sheet(low_2, cell_m, ground.height(middles).reshape(shape))
+    flat = Sheet(low_2, cell_m, np.zeros(shape))
+    return replace(flat, height_XY=ground.height(_middles(flat)).reshape(shape))
 
 
-def _samples(sheet: Sheet, ground: Ground) -> tuple[Float[np.ndarray, "N 2"], Int[np.ndarray, "N"]]:
+def _samples(
+    sheet: Sheet, ground: Ground, per_side: int
+) -> tuple[Float[np.ndarray, "N 2"], Int[np.ndarray, "N"]]:
     """Positions on known ground where nothing stands, and the cell in which each lies."""
     shape = sheet.height_XY.shape
-    fine = tuple(PER_SIDE * side for side in shape)
+    fine = tuple(per_side * side for side in shape)
     index_N2 = np.indices(fine).reshape(2, -1).T
-    xy_N2 = sheet.low_2 + sheet.cell_m / PER_SIDE * (index_N2 + 0.5)
+    xy_N2 = sheet.low_2 + sheet.cell_m / per_side * (index_N2 + 0.5)
     is_own = ground.is_known(xy_N2) & ~ground.is_taken(xy_N2)
-    cells_N2 = index_N2[is_own] // PER_SIDE
+    cells_N2 = index_N2[is_own] // per_side
     return xy_N2[is_own], cells_N2[:, 0] * shape[1] + cells_N2[:, 1]
 
 
-def _bending(shape: tuple[int, ...], cell_m: float) -> sparse.csc_array:
+def _stiffness(shape: tuple[int, ...], cell_m: float) -> sparse.csc_array:
     """Matrix of the cost of second differences, along both axes and across."""
     rows, columns = (_differences(side, 2) for side in shape)
     both = sparse.kron(_differences(shape[0], 1), _differences(shape[1], 1)) * np.sqrt(2.0)
@@ -185,18 +270,21 @@ def _differences(side: int, order: int) -> sparse.dia_array:
     return sparse.diags_array(diagonals, offsets=list(range(order + 1)), shape=(side - order, side))
 
 
-def _bent(
-    sheet: Sheet, first: Sheet, bending: sparse.csc_array, found: Evidence, cell_N: NDArray
-) -> Sheet:
-    """The sheet after one step."""
-    shape, cells = sheet.height_XY.shape, sheet.height_XY.size
+def _system(
+    sheet: Sheet,
+    before: Sheet,
+    stiffness: sparse.csc_array,
+    found: Evidence,
+    cell_N: NDArray,
+    stay_m: float,
+) -> tuple[sparse.csc_array, Float[np.ndarray, "C"]]:
+    """Matrix and right side of a step of Gauss and Newton: how much higher the C cells would best
+    be."""
+    cells = sheet.height_XY.size
     push, curvature = (
         np.bincount(cell_N, weights=part.double().numpy(), minlength=cells)
         for part in (found.push_N, found.curvature_N)
     )
-    height, stay = sheet.height_XY.ravel(), 1.0 / STAY_M**2
-    down = push - bending @ height - stay * (height - first.height_XY.ravel())
-    matrix = sparse.diags_array(curvature + stay) + bending
-    solved = splu(sparse.csc_array(matrix), permc_spec="MMD_AT_PLUS_A").solve(down)
-    step = np.clip(solved, -MAX_STEP_M, MAX_STEP_M).reshape(shape)
-    return replace(sheet, height_XY=sheet.height_XY + step)
+    height, stay = sheet.height_XY.ravel(), 1.0 / stay_m**2
+    down = push - stiffness @ height - stay * (height - before.height_XY.ravel())
+    return sparse.csc_array(sparse.diags_array(curvature + stay) + stiffness), down

@@ -76,4 +76,4 @@ def _levelled(points_N3: np.ndarray, views: list[GroundView]) -> Sheet | None:
     except WildlifeError:
         # A place without a ground; whoever asks for one is told.
         return None
-    return agreed_sheet(ground, views) if ground.is_known_GG.any() else None
+    return agreed_sheet(ground, points_N3, views) if ground.is_known_GG.any() else None

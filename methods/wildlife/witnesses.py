@@ -58,9 +58,12 @@ def _view(pipeline: Any, stage: Stage, index: int) -> GroundView:
     )
     camera = cameras[index].to("cpu")
     distortion = camera.distortion_params
+    reach_hw, towards_hw3 = _reach(pipeline.model, cameras, index)
+    towards_N3 = stage.directions_from_nerf(towards_hw3.flatten(0, 1).double().numpy())
     return GroundView(
         colours_3HW,
-        _reach(pipeline.model, cameras, index) * stage.metres_per_nerf,
+        reach_hw * stage.metres_per_nerf,
+        torch.from_numpy(towards_N3).float().view(towards_hw3.shape),
         _pose(stage, camera.camera_to_worlds[:3]),
         torch.cat([camera.fx, camera.fy]).float() * ratio_2,
         torch.cat([camera.cx, camera.cy]).float() * ratio_2,
@@ -75,8 +78,11 @@ def _shrunk(colours_3HW: Float[Tensor, "3 H W"]) -> Float[Tensor, "3 h w"]:
     return interpolate(colours_3HW[None], scale_factor=factor, mode="area")[0]
 
 
-def _reach(model: Any, cameras: Cameras, index: int) -> Float[Tensor, "h w"]:
-    """How far the ray of each cell goes before the field stops it, in its units; inf for ever."""
+def _reach(
+    model: Any, cameras: Cameras, index: int
+) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w 3"]]:
+    """How far the ray of each cell goes before the field stops it, in its units, inf for ever; and
+    its unit direction."""
     height, width = int(cameras.height[index]), int(cameras.width[index])
     step = max(math.sqrt(height * width / RAYS), 1.0)
     rows, columns = math.ceil(height / step), math.ceil(width / step)
@@ -89,7 +95,7 @@ def _reach(model: Any, cameras: Cameras, index: int) -> Float[Tensor, "h w"]:
         outputs, _ = model.shade(bundle.to(model.device))
         is_surface = outputs["accumulation"] >= MIN_ACCUMULATION
         parts.append(torch.where(is_surface, outputs["depth"], math.inf).cpu())
-    return torch.cat(parts).view(rows, columns)
+    return torch.cat(parts).view(rows, columns), rays.directions.cpu().view(rows, columns, 3)
 
 
 def _pose(stage: Stage, pose_34: Float[Tensor, "3 4"]) -> Float[Tensor, "3 4"]:
