@@ -38,8 +38,11 @@ CELL_M, MOST_CELLS = 0.1, 256
 """Width of a cell; wider where the ground would take more than so many on a side."""
 SIGMA = 0.01
 """Spread of the colours (sRGB, 0 to 1) in which photos show the same place."""
-BEND = 0.8
+BEND = 1.2
 """Usual curvature of natural ground, per metre."""
+STAY_M = 0.3
+"""How far off the sheet was before, if its cells were off independently: some three centimetres,
+shared by about a hundred cells."""
 OUTLIER = 3.0
 """Colours this many SIGMA from the mean count half."""
 CLOSE = 1e-4
@@ -48,6 +51,11 @@ MIN_VIEWS = 3
 AGREE = 0.04
 """Photos that differ by more (root mean square over views and channels) show no ground there: water
 that mirrors, leaves, the edge of a thing."""
+TOLD = 0.7
+"""The spread of the heights that photos allow, as a share of what it is without photos, below which
+they say something: not so where all is of one colour, or far off."""
+DRAWS = 64
+"""Random sheets from which the spread is estimated."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,6 @@ class Bending:
     levels: tuple[Level, ...]
     per_side: int
     """Samples along a side of a cell."""
-    stay_m: float
-    """How far the sheet was off before, if its cells were off independently; the mistakes of a
-    hundred cells are shared, so that ten times less is meant."""
 
 
 FIRST = Bending(
@@ -81,9 +86,8 @@ FIRST = Bending(
         Level(1, (0.02, 0.02, 0.01), 0.05),
     ),
     per_side=1,
-    stay_m=1.0,
 )
-SECOND = Bending((Level(1, (0.02, 0.02, 0.01, 0.01, 0.01, 0.01), 0.05),), per_side=2, stay_m=0.3)
+SECOND = Bending((Level(1, (0.02, 0.02, 0.01, 0.01, 0.01, 0.01), 0.05),), per_side=2)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def bent_sheet(
 ) -> Sheet:
     """A sheet after all steps of a bending, by samples of known ground on which nothing stands."""
     xy_N2, cell_N = _samples(before, ground, bending.per_side)
-    stiffness = _stiffness(before.height_XY.shape, before.cell_m)
+    roots = _roots(before.height_XY.shape, before.cell_m)
     sheet, gains_V3 = before, torch.ones(len(views), 3)
     for level in bending.levels:
         shown, factors = [coarser(view, level.factor) for view in views], None
@@ -127,7 +131,7 @@ def bent_sheet(
             points = torch.from_numpy(np.column_stack([xy_N2, sheet.height(xy_N2)])).float()
             mean_N3, gains_V3 = mean_colours(shown, points, gains_V3)
             found = evidence(shown, points, mean_N3, gains_V3, height_m)
-            matrix, down = _system(sheet, before, stiffness, found, cell_N, bending.stay_m)
+            matrix, down = _system(sheet, before, roots, found, cell_N)
             # Factors of a level's first matrix bring those of its other steps near the identity;
             # to factorise anew takes longer than all else together.
             factors = factors or splu(matrix, permc_spec="MMD_AT_PLUS_A")
@@ -137,8 +141,27 @@ def bent_sheet(
                 sheet.height_XY.shape
             )
             sheet = replace(sheet, height_XY=sheet.height_XY + step_XY)
-    sure_XY = np.bincount(cell_N, found.is_sure_N.numpy(), sheet.height_XY.size) > 0
-    return replace(sheet, is_sure_XY=sure_XY.reshape(sheet.height_XY.shape))
+    is_sure_C = np.bincount(cell_N, found.is_sure_N.numpy(), sheet.height_XY.size) > 0
+    is_told_C = spread(roots, matrix) < TOLD * before.cell_m * np.sqrt(BEND * STAY_M / 8)
+    return replace(sheet, is_sure_XY=(is_sure_C & is_told_C).reshape(sheet.height_XY.shape))
+
+
+def spread(roots: sparse.csc_array, matrix: sparse.csc_array) -> Float[np.ndarray, "C"]:
+    """Standard deviation of the heights of C cells under an inverse covariance, in metres.
+
+    From random sheets: with matrix = roots^T roots + diag(d) and u, v of unit variance, what solves
+    matrix x = roots^T u + sqrt(d) v has the inverse of the matrix as covariance.
+
+    Args:
+        roots: Second differences, (R, C).
+        matrix: Of a step, (C, C).
+    """
+    draw = np.random.default_rng(0)
+    rest_C = (matrix - roots.T @ roots).diagonal().clip(min=0)
+    pushes = roots.T @ draw.normal(size=(roots.shape[0], DRAWS))
+    pushes += np.sqrt(rest_C)[:, None] * draw.normal(size=(len(rest_C), DRAWS))
+    sheets = splu(matrix, permc_spec="MMD_AT_PLUS_A").solve(pushes)
+    return np.sqrt((sheets**2).mean(axis=1))
 
 
 def mean_colours(
@@ -250,8 +273,8 @@ def _samples(
     return xy_N2[is_own], cells_N2[:, 0] * shape[1] + cells_N2[:, 1]
 
 
-def _stiffness(shape: tuple[int, ...], cell_m: float) -> sparse.csc_array:
-    """Matrix of the cost of second differences, along both axes and across."""
+def _roots(shape: tuple[int, ...], cell_m: float) -> sparse.csc_array:
+    """Second differences over what is usual, along both axes and across: a row for each."""
     rows, columns = (_differences(side, 2) for side in shape)
     both = sparse.kron(_differences(shape[0], 1), _differences(shape[1], 1)) * np.sqrt(2.0)
     parts = [
@@ -260,7 +283,7 @@ def _stiffness(shape: tuple[int, ...], cell_m: float) -> sparse.csc_array:
         both,
     ]
     stacked = sparse.vstack(parts) / (BEND * cell_m**2)
-    return sparse.csc_array(stacked.T @ stacked)
+    return sparse.csc_array(stacked)
 
 
 def _differences(side: int, order: int) -> sparse.dia_array:
@@ -273,10 +296,9 @@ def _differences(side: int, order: int) -> sparse.dia_array:
 def _system(
     sheet: Sheet,
     before: Sheet,
-    stiffness: sparse.csc_array,
+    roots: sparse.csc_array,
     found: Evidence,
     cell_N: NDArray,
-    stay_m: float,
 ) -> tuple[sparse.csc_array, Float[np.ndarray, "C"]]:
     """Matrix and right side of a step of Gauss and Newton: how much higher the C cells would best
     be."""
@@ -285,6 +307,6 @@ def _system(
         np.bincount(cell_N, weights=part.double().numpy(), minlength=cells)
         for part in (found.push_N, found.curvature_N)
     )
-    height, stay = sheet.height_XY.ravel(), 1.0 / stay_m**2
-    down = push - stiffness @ height - stay * (height - before.height_XY.ravel())
-    return sparse.csc_array(sparse.diags_array(curvature + stay) + stiffness), down
+    height, stay = sheet.height_XY.ravel(), 1.0 / STAY_M**2
+    down = push - roots.T @ (roots @ height) - stay * (height - before.height_XY.ravel())
+    return sparse.csc_array(sparse.diags_array(curvature + stay) + roots.T @ roots), down

@@ -1,35 +1,34 @@
 """Where an item can stand: feet on the ground, nothing in the way, room to spare.
 
-Symbols: N points, M candidate places, F footprint points. Frame: the stage (metres, z up).
+Symbols: N candidate places. Frame: the stage (metres, z up).
 
 An item's footprint is the upright box around it, turned by its yaw; what is higher has boxes of its
 own. A place is free when no surface point of the scene and no other item's box is within SPARE_M of
-these, between ankles and top.
+these, between ankles and top. Of free places the nearest is taken, where one on ground of which the
+photos are not sure, or with little room around it, counts as further away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lerf_wild.errors import WildlifeError
+from lerf_wild.wildlife.footprints import (
+    Footprint,
+    covered,
+    footprint_of,
+    is_inside,
+    touched,
+)
 from lerf_wild.wildlife.ground import Ground
-from lerf_wild.wildlife.looks import Look
 from lerf_wild.wildlife.tracing import Standing
 
 SPARE_M = 0.05
-LOW_PART, SLAB_M = 0.4, 0.5
-"""Share of a tall item's height, at least a metre, whose box is what it covers of the ground; what
-is higher has boxes of this height."""
-SOLE_M, SOLES = 0.03, 60
-"""How high over its lowest point an item touches uneven ground, and at how many points."""
-ANKLE_M = 0.15
-"""Grass and pebbles lower than this are in nobody's way."""
 FEW_POINTS = 4
 """Stray points of a vague field that a free box may hold."""
 TAKEN_SHARE = 0.1
@@ -39,47 +38,14 @@ STEP_M = 0.1
 YAWS = 8
 SEARCH_M = 2.5
 """How far from where it was asked for a place is looked for."""
-FURTHER_M = 0.4
-"""How much further it may be to a place with sure ground."""
+UNSURE_M, TIGHT_M = 0.8, 0.4
+"""How much further it may be to a place with sure ground, and to one with WIDE_M of room around."""
+WIDE_M = 0.15
+"""Leaves reach a little further than the field knows of them."""
 SURE_SOLES, SURE_SHARE = 0.9, 0.75
 """Shares of the soles, and of what the item covers, that have sure ground at such a place."""
 BELOW_M, ABOVE_M = 0.1, 0.3
 """How far off the ground an item that is placed by hand may stand before it is refused."""
-
-
-class Box(NamedTuple):
-    """An upright box for a yaw of 0, the foot of its item at the origin."""
-
-    low_3: NDArray[np.float64]
-    high_3: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """The upright box of an item for a yaw of 0, its foot at the origin."""
-
-    low_3: NDArray[np.float64]
-    high_3: NDArray[np.float64]
-    soles_S2: NDArray[np.float64] | None = None
-    """Where it touches the ground; all over its box when None."""
-    above: tuple[Box, ...] = ()
-    """What is higher, such as a crown, as one box above the other."""
-
-    @cached_property
-    def whole(self) -> tuple[Box, ...]:
-        """Boxes around all of it."""
-        return (Box(self.low_3, self.high_3), *self.above)
-
-    @cached_property
-    def radius(self) -> float:
-        """Radius of the circle around it, seen from above."""
-        corners = [np.maximum(np.abs(one.low_3[:2]), np.abs(one.high_3[:2])) for one in self.whole]
-        return max(float(np.linalg.norm(corner)) for corner in corners)
-
-    def sides(self) -> str:
-        """Length and width for people."""
-        length, width = self.high_3[:2] - self.low_3[:2]
-        return f"{length:.1f} x {width:.1f} m"
 
 
 @dataclass(frozen=True)
@@ -97,20 +63,6 @@ class Neighbour(NamedTuple):
     print_: Footprint
     foot_3: NDArray[np.float64]
     yaw_rad: float
-
-
-def footprint_of(look: Look, height_m: float) -> Footprint:
-    """The boxes of a look of a height; crowns of trees cover only as much ground as they hang low
-    over, and have boxes of their own."""
-    points = height_m * look.vertices_V3.astype(np.float64)
-    top = float(points[:, 2].max())
-    cut = max(1.0, LOW_PART * top)
-    low = points[points[:, 2] < cut]
-    soles = points[points[:, 2] < points[:, 2].min() + SOLE_M, :2]
-    slabs = [points[(points[:, 2] >= z) & (points[:, 2] < z + SLAB_M)]
-             for z in np.arange(cut, top + 1e-6, SLAB_M)]  # fmt: skip
-    above = tuple(Box(slab.min(axis=0), slab.max(axis=0)) for slab in slabs if len(slab))
-    return Footprint(low.min(axis=0), low.max(axis=0), soles[:: len(soles) // SOLES + 1], above)
 
 
 def find_place(
@@ -153,7 +105,7 @@ def find_place(
     yaws = [yaw_rad] if yaw_rad is not None else list(np.arange(YAWS) * 2 * np.pi / YAWS)
     neighbours = _neighbours(others)
     for one in (print_, replace(print_, above=())) if print_.above else (print_,):
-        found = _first_free(one, target, spots[level], yaws, ground, neighbours)
+        found = _best_free(one, target, spots[level], yaws, ground, neighbours)
         if found is not None:
             return found
     raise WildlifeError(
@@ -162,7 +114,7 @@ def find_place(
     )
 
 
-def _first_free(
+def _best_free(
     print_: Footprint,
     target_2: NDArray,
     spots_N2: NDArray,
@@ -170,28 +122,29 @@ def _first_free(
     ground: Ground,
     others: Sequence[Neighbour],
 ) -> Place | None:
-    """The first free spot, or one a little further with sure ground under all soles."""
-    unsure, furthest = None, np.inf
+    """The nearest free place, where unsure ground and tight room count as if it were further."""
+    found, lowest = None, np.inf
     for spot in spots_N2:
         distance = float(np.linalg.norm(spot - target_2))
-        if distance > furthest:
+        if distance >= lowest:
             break
         for yaw in yaws:
-            if _in_the_way(print_, spot, yaw, ground, others) is not None:
+            # The costliest test comes last: most places are no better than what was found.
+            cost = distance + (0.0 if _is_sure(print_, spot, yaw, ground) else UNSURE_M)
+            if cost >= lowest or _in_the_way(print_, spot, yaw, ground, others) is not None:
                 continue
-            place = Place(np.array([*spot, foot_height(print_, spot, yaw, ground)]), float(yaw))
-            if _is_sure(print_, spot, yaw, ground):
-                return place
-            if unsure is None:
-                unsure, furthest = place, distance + FURTHER_M
-    return unsure
+            cost += TIGHT_M if _touches_scene(print_, spot, yaw, ground, WIDE_M) else 0.0
+            if cost < lowest:
+                foot = np.array([*spot, foot_height(print_, spot, yaw, ground)])
+                found, lowest = Place(foot, float(yaw)), cost
+    return found
 
 
 def _is_sure(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> bool:
     """Whether the photos agree on the ground on which an item would stand."""
-    soles = ground.is_sure(_touched(print_, spot_2, yaw_rad)).mean()
-    covered = ground.is_sure(_covered(print_, spot_2, yaw_rad)).mean()
-    return bool(soles >= SURE_SOLES and covered >= SURE_SHARE)
+    below_soles = ground.is_sure(touched(print_, spot_2, yaw_rad)).mean()
+    below = ground.is_sure(covered(print_, spot_2, yaw_rad)).mean()
+    return bool(below_soles >= SURE_SOLES and below >= SURE_SHARE)
 
 
 def free_places(
@@ -245,16 +198,25 @@ def _in_the_way(
     ground: Ground,
     others: Sequence[Neighbour],
 ) -> str | None:
-    if ground.is_taken(_covered(print_, spot_2, yaw_rad)).mean() > TAKEN_SHARE:
+    if ground.is_taken(covered(print_, spot_2, yaw_rad)).mean() > TAKEN_SHARE:
+        return "something of the scene"
+    if _touches_scene(print_, spot_2, yaw_rad, ground, SPARE_M):
         return "something of the scene"
     foot = np.array([*spot_2, foot_height(print_, spot_2, yaw_rad, ground)])
-    near = np.linalg.norm(ground.obstacles_N3[:, :2] - spot_2, axis=1) < print_.radius + SPARE_M
-    if np.count_nonzero(_inside(print_, foot, yaw_rad, ground.obstacles_N3[near])) > FEW_POINTS:
-        return "something of the scene"
     for other in others:
         if _meets(print_, foot, yaw_rad, other):
             return other.id
     return None
+
+
+def _touches_scene(
+    print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground, spare_m: float
+) -> bool:
+    """Whether more than a few surface points of the scene are in an item's boxes or around them."""
+    foot = np.array([*spot_2, foot_height(print_, spot_2, yaw_rad, ground)])
+    near = np.linalg.norm(ground.obstacles_N3[:, :2] - spot_2, axis=1) < print_.radius + spare_m
+    is_in = is_inside(print_, foot, yaw_rad, ground.obstacles_N3[near], spare_m)
+    return int(np.count_nonzero(is_in)) > FEW_POINTS
 
 
 def _neighbours(others: Sequence[Standing]) -> list[Neighbour]:
@@ -269,26 +231,9 @@ def _neighbours(others: Sequence[Standing]) -> list[Neighbour]:
     ]
 
 
-def _covered(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.float64]:
-    """Points of the ground under an item, evenly over its box."""
-    steps = [
-        np.linspace(low, high, max(2, round((high - low) / STEP_M) + 1))
-        for low, high in zip(print_.low_3[:2], print_.high_3[:2])
-    ]
-    grid = np.stack(np.meshgrid(*steps), axis=-1).reshape(-1, 2)
-    return np.asarray(spot_2) + grid @ _turn(yaw_rad).T
-
-
 def foot_height(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
     """Height at which an upright item stands: the mean of the ground under its soles."""
-    return float(ground.height(_touched(print_, spot_2, yaw_rad)).mean())
-
-
-def _touched(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.float64]:
-    """Where an item touches the ground."""
-    if print_.soles_S2 is None or len(print_.soles_S2) == 0:
-        return _covered(print_, spot_2, yaw_rad)
-    return np.asarray(spot_2) + print_.soles_S2 @ _turn(yaw_rad).T
+    return float(ground.height(touched(print_, spot_2, yaw_rad)).mean())
 
 
 def check_by_hand(foot_3: NDArray, ground: Ground, what: str) -> None:
@@ -332,58 +277,3 @@ def _spots(target_2: NDArray, reach_m: float) -> NDArray[np.float64]:
     distance = np.linalg.norm(grid, axis=1)
     order = np.argsort(distance, kind="stable")
     return target_2 + grid[order[distance[order] <= reach_m]]
-
-
-def _turn(yaw_rad: float) -> NDArray[np.float64]:
-    cosine, sine = np.cos(yaw_rad), np.sin(yaw_rad)
-    return np.array([[cosine, -sine], [sine, cosine]])
-
-
-def _inside(
-    print_: Footprint, foot_3: NDArray, yaw_rad: float, points_N3: NDArray
-) -> NDArray[np.bool_]:
-    """Whether points are within SPARE_M of the boxes, over the ankles."""
-    flat_N2 = (points_N3[:, :2] - foot_3[:2]) @ _turn(yaw_rad)
-    own_N3 = np.column_stack([flat_N2, points_N3[:, 2] - foot_3[2]])
-    spare_3 = np.array([SPARE_M, SPARE_M, 0.0])
-    is_inside = np.zeros(len(own_N3), bool)
-    for low_3, high_3 in print_.whole:
-        over = (own_N3 > low_3 - spare_3) & (own_N3 < high_3 + SPARE_M)
-        is_inside |= over.all(axis=1)
-    return is_inside & (own_N3[:, 2] > ANKLE_M)
-
-
-def _meets(print_: Footprint, foot_3: NDArray, yaw_rad: float, other: Neighbour) -> bool:
-    """Whether boxes of two turned items overlap."""
-    apart = np.linalg.norm(other.foot_3[:2] - foot_3[:2])
-    if apart > print_.radius + other.print_.radius + SPARE_M:
-        return False
-    return any(
-        _overlap(one, foot_3, yaw_rad, two, other.foot_3, other.yaw_rad)
-        for one in print_.whole
-        for two in other.print_.whole
-    )
-
-
-def _overlap(
-    one: Box, foot_3: NDArray, yaw_rad: float, two: Box, other_foot_3: NDArray, other_yaw: float
-) -> bool:
-    """Whether two turned boxes overlap, by the separating axes of both (z apart)."""
-    if (
-        foot_3[2] + one.low_3[2] > other_foot_3[2] + two.high_3[2]
-        or other_foot_3[2] + two.low_3[2] > foot_3[2] + one.high_3[2]
-    ):
-        return False
-    first = _corners(one, foot_3[:2], yaw_rad, SPARE_M)
-    second = _corners(two, other_foot_3[:2], other_yaw, 0.0)
-    for axis in (*_turn(yaw_rad).T, *_turn(other_yaw).T):
-        a, b = first @ axis, second @ axis
-        if a.max() < b.min() or b.max() < a.min():
-            return False
-    return True
-
-
-def _corners(box: Box, spot_2: NDArray, yaw_rad: float, spare_m: float) -> NDArray:
-    low, high = box.low_3[:2] - spare_m, box.high_3[:2] + spare_m
-    corners = np.array([[x, y] for x in (low[0], high[0]) for y in (low[1], high[1])])
-    return spot_2 + corners @ _turn(yaw_rad).T

@@ -26,10 +26,11 @@ from scipy.optimize import minimize
 
 from lerf_wild.errors import WildlifeError
 from lerf_wild.render.light import ambient
+from lerf_wild.wildlife.footprints import Footprint, footprint_of
 from lerf_wild.wildlife.ground import Ground
 from lerf_wild.wildlife.items import Item, checked, quaternion_of, upright
 from lerf_wild.wildlife.looks import Look
-from lerf_wild.wildlife.placing import Footprint, foot_height, footprint_of
+from lerf_wild.wildlife.placing import foot_height
 from lerf_wild.wildlife.scene_light import SceneLight
 from lerf_wild.wildlife.settling import yaw_in
 from lerf_wild.wildlife.shading import GAMMA

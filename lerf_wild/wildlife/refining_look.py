@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from lerf_wild.animals.poses.gaits import GAITS
 from lerf_wild.animals.poses.postures import POSTURES
+from lerf_wild.wildlife.footprints import footprint_of
 from lerf_wild.wildlife.ground import Ground
 from lerf_wild.wildlife.items import Animal, Item, checked
 from lerf_wild.wildlife.looks import Look, betas_of
-from lerf_wild.wildlife.placing import foot_height, footprint_of
+from lerf_wild.wildlife.placing import foot_height
 from lerf_wild.wildlife.refining import BEYOND_M, Observed, Refined, disagreement
 from lerf_wild.wildlife.scene_light import SceneLight
 from lerf_wild.wildlife.settling import yaw_in

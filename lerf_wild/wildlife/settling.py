@@ -17,6 +17,7 @@ from lerf_wild.errors import LerfWildError, WildlifeError
 from lerf_wild.program.frames import to_level, yaw_of
 from lerf_wild.program.types import Program
 from lerf_wild.wildlife.choosing import Choice, choose_object
+from lerf_wild.wildlife.footprints import footprint_of
 from lerf_wild.wildlife.ground import Ground
 from lerf_wild.wildlife.items import Item, Provenance, checked, quaternion_of, upright
 from lerf_wild.wildlife.looks import look_of
@@ -26,7 +27,6 @@ from lerf_wild.wildlife.placing import (
     check_by_hand,
     find_place,
     foot_height,
-    footprint_of,
     free_places,
 )
 from lerf_wild.wildlife.population import Population, free_id, with_item

@@ -7,15 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from lerf_wild.wildlife.ground import find_ground, laid_on
-from lerf_wild.wildlife.ground_views import GroundView, colours_at, distorted, seen
+from lerf_wild.wildlife.ground_views import (
+    GroundView,
+    coarser,
+    colours_at,
+    distorted,
+    of_ground,
+    seen,
+)
 from lerf_wild.wildlife.levelling import (
     OUTLIER,
     SIGMA,
     agreed_sheet,
     evidence,
     mean_colours,
+    spread,
 )
 
 SIZE, FOCAL = (120, 160), 150.0
@@ -58,6 +67,7 @@ def view(angle: float, gain: float = 1.0) -> GroundView:
     return GroundView(
         torch.from_numpy(gain * colour(points)).float().permute(2, 0, 1),
         torch.from_numpy(reach[2::4, 2::4].copy()).float(),
+        torch.nn.functional.normalize(torch.from_numpy(towards[2::4, 2::4]).float(), dim=-1),
         torch.from_numpy(pose_34).float(),
         torch.tensor([FOCAL, FOCAL]),
         torch.tensor([SIZE[1] / 2, SIZE[0] / 2]),
@@ -84,7 +94,7 @@ def off(ground, points: np.ndarray) -> np.ndarray:
 
 def test_ground_goes_where_photos_of_unequal_exposure_agree(lawn, views):
     ground = find_ground(lawn)
-    found = agreed_sheet(ground, views)
+    found = agreed_sheet(ground, lawn, views)
     assert np.median(off(ground, lawn)) > 0.010
     assert np.median(off(found, lawn)) < 0.003
     assert np.quantile(off(found, lawn), 0.95) < 0.012
@@ -94,25 +104,81 @@ def test_what_stands_on_the_ground_is_found_over_its_new_height(lawn, views):
     log = np.random.default_rng(2).uniform([0, 0, 0.15], [0.4, 0.4, 0.5], (800, 3))
     points = np.concatenate([lawn, log])
     ground = find_ground(points)
-    laid = laid_on(ground, agreed_sheet(ground, views), points)
+    laid = laid_on(ground, agreed_sheet(ground, points, views), points)
     assert np.quantile(off(laid, lawn), 0.9) < 0.012
     assert laid.is_taken(np.array([[0.2, 0.2]])).all()
     assert not laid.is_taken(np.array([[1.2, 0.2]])).any()
     assert 700 < len(laid.obstacles_N3) <= 800
 
 
-def test_photos_of_one_colour_hardly_move_the_ground(lawn, views):
+def test_photos_of_one_colour_hardly_move_the_ground_and_are_sure_of_nothing(lawn, views):
     grey = [replace(one, colours_3HW=torch.full_like(one.colours_3HW, 0.4)) for one in views]
     ground = find_ground(lawn)
-    sheet = agreed_sheet(ground, grey)
+    sheet = agreed_sheet(ground, lawn, grey)
     xy = lawn[np.linalg.norm(lawn[:, :2], axis=1) < 2, :2]
-    assert np.median(np.abs(sheet.height(xy) - ground.height(xy))) < 0.015
+    assert np.median(np.abs(sheet.height(xy) - ground.height(xy))) < 0.02
+    assert not sheet.is_sure_XY.any()
+    assert agreed_sheet(ground, lawn, views).is_sure_XY.mean() > 0.3
+
+
+def test_the_spread_is_the_root_of_the_diagonal_of_the_inverse():
+    draw = np.random.default_rng(3)
+    roots = sparse.csc_array(np.diff(np.eye(40), n=2, axis=0) * 5.0)
+    matrix = sparse.csc_array(roots.T @ roots + sparse.diags_array(draw.uniform(0.5, 9.0, 40)))
+    true = np.sqrt(np.linalg.inv(matrix.toarray()).diagonal())
+    found = spread(roots, matrix)
+    assert np.abs(found / true - 1).max() < 0.35 and abs((found / true).mean() - 1) < 0.05
 
 
 def test_points_behind_a_thing_are_not_seen(views):
     points = torch.tensor([[0.0, 0.0, 0.05], [0.0, 0.0, -1.0], [0.0, 0.0, 9.0]])
     weight = seen(views[0], points)[1]
     assert weight[0] > 0 and weight[1] == 0 and weight[2] == 0
+
+
+def test_a_photo_says_nothing_of_the_ground_beside_the_outline_of_a_thing(lawn, views):
+    """A post of 0.4 m hides ground behind it; what is seen past its side, within a cell, is left
+    out too, and ground a little further off is not."""
+    one, ground = views[0], find_ground(lawn)
+    column = one.reach_hw.shape[1] // 2
+    before = one.reach_hw[:, column].clone()
+    reach_hw = one.reach_hw.clone()
+    ends_h3 = one.pose_34[:, 3] + before[:, None] * one.towards_hw3[:, column]
+    is_post = (ends_h3[:, :2].norm(dim=-1) < 0.8) & before.isfinite()
+    reach_hw[is_post, column] = 0.8 * before[is_post]
+    shown = of_ground(replace(one, reach_hw=reach_hw), ground)
+    assert (shown.reach_hw[is_post, column] == 0).all() and is_post.any()
+    assert (shown.reach_hw[is_post, column + 3] == one.reach_hw[is_post, column + 3]).all()
+    row = int(is_post.nonzero()[0])
+    beside = [
+        one.pose_34[:, 3] + one.reach_hw[row, k] * one.towards_hw3[row, k]
+        for k in (column + 1, column + 3)
+    ]
+    weight = seen(shown, torch.stack(beside))[1]
+    assert weight[0] == 0 and weight[1] > 0
+
+
+def test_a_coarser_photo_shows_the_same_places_in_the_same_colours(lawn, views):
+    points = torch.from_numpy(lawn[np.linalg.norm(lawn[:, :2], axis=1) < 1.0][:200]).float()
+    coarse = coarser(views[0], 2)
+    assert coarse.colours_3HW.shape[1:] == (SIZE[0] // 2, SIZE[1] // 2)
+    torch.testing.assert_close(seen(coarse, points)[0], seen(views[0], points)[0])
+    off = (colours_at(coarse, points) - colours_at(views[0], points)).abs()
+    assert float(off.median()) < 0.005
+
+
+def test_far_off_ground_is_found_by_coarse_photos(lawn, views):
+    """All of the field's ground is 12 cm too high, several times what the finest photos tell."""
+    lifted = lawn + [0.0, 0.0, 0.12]
+    sheet = agreed_sheet(find_ground(lifted), lifted, views)
+    assert np.median(off(sheet, lawn)) < 0.02
+
+
+def test_the_edge_of_what_photos_show_is_not_sure(lawn, views):
+    sheet = agreed_sheet(find_ground(lawn), lawn, views)
+    inner = np.argwhere(sheet.is_sure_XY)
+    low, high = inner.min(axis=0), inner.max(axis=0)
+    assert (low >= 1).all() and (high <= np.array(sheet.is_sure_XY.shape) - 2).all()
 
 
 def test_a_lens_shifts_points_as_the_formula_says():
@@ -163,7 +229,7 @@ def test_where_photos_do_not_agree_the_ground_is_not_sure(lawn, views):
         colours = one.colours_3HW.clone()
         colours[:, rows, columns] = 0.2 + 0.06 * k
         mirrored.append(replace(one, colours_3HW=colours))
-    sheet = agreed_sheet(find_ground(lawn), mirrored)
+    sheet = agreed_sheet(find_ground(lawn), lawn, mirrored)
     ground = laid_on(find_ground(lawn), sheet, lawn)
     around = 1.2 * np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
     assert ground.is_sure(around).all()

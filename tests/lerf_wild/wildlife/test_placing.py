@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from lerf_wild.errors import WildlifeError
+from lerf_wild.wildlife.footprints import Box, Footprint
 from lerf_wild.wildlife.ground import Sheet, find_ground
 from lerf_wild.wildlife.placing import (
-    Box,
-    Footprint,
     check_by_hand,
     find_place,
     foot_height,
@@ -206,6 +205,17 @@ def test_a_place_whose_ground_photos_show_under_all_soles_comes_first(ground):
     assert known.is_sure(moved + soles).all()
     seen[:] = False
     assert find_place(print_, np.zeros(2), known, yaw_rad=0.0).foot_3[:2] == pytest.approx(first)
+
+
+def test_a_place_with_room_around_it_comes_before_a_tight_one_nearby(ground):
+    """0.1 m beside a post an item is free, and stands 0.05 m further off all the same."""
+    tight = np.array([2.0 - 0.25 - 0.1 - 0.2, 0.0])
+    print_ = Footprint(np.array([-0.2, -0.2, 0.0]), np.array([0.2, 0.2, 0.8]))
+    assert why_not(print_, tight, 0.0, ground) is None
+    found = find_place(print_, tight, ground, yaw_rad=0.0).foot_3[:2]
+    points = ground.obstacles_N3[ground.obstacles_N3[:, 2] < 0.8]
+    beside = np.abs(points[:, :2] - found).max(axis=1) - 0.2
+    assert np.sort(beside)[4] > 0.13 and np.linalg.norm(found - tight) < 0.4
 
 
 def test_rays_that_end_near_the_ground_meet_it_and_others_stay(ground):

@@ -12,9 +12,10 @@ from lerf_wild.errors import WildlifeError
 from lerf_wild.frames import Placed
 from lerf_wild.program.types import Program, SceneObject, Settings
 from lerf_wild.wildlife.choosing import choose, choose_animal, choose_asset
+from lerf_wild.wildlife.footprints import footprint_of
 from lerf_wild.wildlife.ground import find_ground
 from lerf_wild.wildlife.items import Provenance
-from lerf_wild.wildlife.placing import footprint_of, why_not
+from lerf_wild.wildlife.placing import why_not
 from lerf_wild.wildlife.population import Population, undone, with_swap
 from lerf_wild.wildlife.sentences import read_sentence
 from lerf_wild.wildlife.settling import (

@@ -30,6 +30,21 @@ def test_views_show_the_field_where_its_rays_end(populated):
     assert (seen(views[2], torch.from_numpy(points).float())[1] > 0).all()
 
 
+def test_the_rays_of_the_map_of_distances_are_the_cameras(populated):
+    stage = Stage(RunPlace(populated.pipeline))
+    view = ground_views(populated.pipeline, stage)[1]
+    cameras = populated.dataset("train").cameras
+    rows, columns = view.reach_hw.shape
+    size = torch.tensor([float(cameras.height[1]), float(cameras.width[1])])
+    cell = torch.tensor([rows // 2, columns // 3])
+    coords = (cell + 0.5) * size / torch.tensor([rows, columns])
+    ray = cameras.generate_rays(1, coords=coords)
+    towards = stage.directions_from_nerf(ray.directions.double().numpy()[None])[0]
+    found = view.towards_hw3[tuple(cell)]
+    torch.testing.assert_close(found.double(), torch.from_numpy(towards), atol=1e-5, rtol=0)
+    torch.testing.assert_close(view.towards_hw3.norm(dim=-1), torch.ones(rows, columns))
+
+
 @pytest.mark.parametrize("distortion", [(0.0,) * 6, (0.08, -0.03, 0.01, 0.0, 0.004, -0.006)])
 def test_points_on_a_ray_are_projected_to_its_pixel(distortion):
     pose = torch.eye(4)[:3]
@@ -51,6 +66,7 @@ def test_points_on_a_ray_are_projected_to_its_pixel(distortion):
     view = GroundView(
         colours,
         torch.full((9, 12), np.inf),
+        torch.zeros(9, 12, 3),
         pose,
         torch.tensor([110.0, 100.0]),
         torch.tensor([61.0, 44.0]),
