@@ -23,6 +23,7 @@ from lerf_wild.wildlife.footprints import (
     covered,
     footprint_of,
     is_inside,
+    overlap,
     touched,
 )
 from lerf_wild.wildlife.ground import Ground
@@ -277,3 +278,15 @@ def _spots(target_2: NDArray, reach_m: float) -> NDArray[np.float64]:
     distance = np.linalg.norm(grid, axis=1)
     order = np.argsort(distance, kind="stable")
     return target_2 + grid[order[distance[order] <= reach_m]]
+
+
+def _meets(print_: Footprint, foot_3: NDArray, yaw_rad: float, other: Neighbour) -> bool:
+    """Whether boxes of two turned items overlap."""
+    apart = np.linalg.norm(other.foot_3[:2] - foot_3[:2])
+    if apart > print_.radius + other.print_.radius + SPARE_M:
+        return False
+    return any(
+        overlap(one, foot_3, yaw_rad, two, other.foot_3, other.yaw_rad, SPARE_M)
+        for one in print_.whole
+        for two in other.print_.whole
+    )
