@@ -5,7 +5,8 @@ Over ground within REACH_M of the middle that is known and on which nothing stan
     within_2cm       share of it whose height is within 2 cm of the true one
     median_m         median error of its height
     field_...        the same for the field's ground alone
-    sure_share       share of it on which the photos agree
+    sure_share       share of it of which the photos are sure
+    sure_within_2cm  share of that whose height is within 2 cm of the true one
     sun_deg          angle between the sun that was found and the true one
 
 Run with `python -m benchmarks.wildlife_ground --runs RUN RUN ... --json FILE`.
@@ -53,10 +54,12 @@ def measured(path: Path) -> dict[str, float]:
     true = true_heights(habitat.terrain, stage, xy, ground.height(xy))
     sun = stage.turn_33 @ habitat.scene().light.sun_direction_3
     cosine = float(np.clip(sun @ around.light.light.sun_direction_3, -1, 1))
+    off, is_sure = ground.height(xy) - true, ground.is_sure(xy)
     found = {
-        **_errors("", ground.height(xy) - true),
+        **_errors("", off),
         **_errors("field_", field.height(xy) - true),
-        "sure_share": float(ground.is_sure(xy).mean()),
+        "sure_share": float(is_sure.mean()),
+        "sure_within_2cm": float((np.abs(off[is_sure]) <= CLOSE_M).mean()),
         "sun_deg": float(np.degrees(np.arccos(cosine))),
     }
     print(f"{path}: {found}", flush=True)

@@ -21,7 +21,7 @@ from lerf_wild.wildlife.ground import Ground, Sheet, find_ground, laid_on
 from lerf_wild.wildlife.scene_light import SceneLight, estimate_light, usual_light
 
 POINTS = 60_000
-VERSION = 7
+VERSION = 8
 
 
 @dataclass(frozen=True)
