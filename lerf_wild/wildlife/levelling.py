@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -100,6 +101,17 @@ class Evidence:
     """Whether at least MIN_VIEWS photos show it and agree."""
 
 
+class LastStep(NamedTuple):
+    """What is known after the last step of a bending."""
+
+    roots: sparse.csc_array
+    """Second differences."""
+    matrix: sparse.csc_array
+    """Inverse covariance of the heights."""
+    cell_N: Int[np.ndarray, "N"]
+    is_sure_N: Bool[np.ndarray, "N"]
+
+
 def agreed_sheet(
     ground: Ground, points_N3: Float[np.ndarray, "N 3"], views: Sequence[GroundView]
 ) -> Sheet:
@@ -112,15 +124,15 @@ def agreed_sheet(
         points_N3: The surface points in which it was found.
         views: The photos.
     """
-    first = bent_sheet(_spread(ground), ground, views, FIRST)
+    first, _ = bent_sheet(_unbent(ground), ground, views, FIRST)
     laid = laid_on(ground, first, points_N3)
-    second = bent_sheet(first, laid, [of_ground(view, laid) for view in views], SECOND)
-    return replace(second, is_sure_XY=_inner(second, laid))
+    second, last = bent_sheet(first, laid, [of_ground(view, laid) for view in views], SECOND)
+    return replace(second, is_sure_XY=_inner(_sure(second, last), second, laid))
 
 
 def bent_sheet(
     before: Sheet, ground: Ground, views: Sequence[GroundView], bending: Bending
-) -> Sheet:
+) -> tuple[Sheet, LastStep]:
     """A sheet after all steps of a bending, by samples of known ground on which nothing stands."""
     xy_N2, cell_N = _samples(before, ground, bending.per_side)
     roots = _roots(before.height_XY.shape, before.cell_m)
@@ -141,9 +153,17 @@ def bent_sheet(
                 sheet.height_XY.shape
             )
             sheet = replace(sheet, height_XY=sheet.height_XY + step_XY)
-    is_sure_C = np.bincount(cell_N, found.is_sure_N.numpy(), sheet.height_XY.size) > 0
-    is_told_C = spread(roots, matrix) < TOLD * before.cell_m * np.sqrt(BEND * STAY_M / 8)
-    return replace(sheet, is_sure_XY=(is_sure_C & is_told_C).reshape(sheet.height_XY.shape))
+    return sheet, LastStep(roots, matrix, cell_N, found.is_sure_N.numpy())
+
+
+def _sure(sheet: Sheet, last: LastStep) -> Bool[np.ndarray, "X Y"]:
+    """Where photos agree on the ground and say something of its height."""
+    agreed_C = np.bincount(last.cell_N, last.is_sure_N, sheet.height_XY.size) > 0
+    # The spread without photos, far from edges: the root of the integral over the plane of wave
+    # numbers k of a^2 / (k^4 / BEND^2 + 1 / STAY_M^2), over 4 pi^2.
+    unseen_m = sheet.cell_m * np.sqrt(BEND * STAY_M / 8)
+    is_told_C = spread(last.roots, last.matrix) < TOLD * unseen_m
+    return (agreed_C & is_told_C).reshape(sheet.height_XY.shape)
 
 
 def spread(roots: sparse.csc_array, matrix: sparse.csc_array) -> Float[np.ndarray, "C"]:
@@ -235,10 +255,9 @@ def _shown(view: GroundView, points_N3: Tensor) -> tuple[Int[Tensor, "M"], Float
     return rows, weight_N[rows]
 
 
-def _inner(sheet: Sheet, ground: Ground) -> Bool[np.ndarray, "X Y"]:
+def _inner(is_sure_XY: NDArray, sheet: Sheet, ground: Ground) -> Bool[np.ndarray, "X Y"]:
     """Sure cells without those at the edge, where the sheet is held on one side alone and every
     fifth is two centimetres off; a thing that stands there makes no edge."""
-    is_sure_XY = sheet.is_sure_XY
     is_taken_XY = ground.is_taken(_middles(sheet)).reshape(is_sure_XY.shape)
     return is_sure_XY & ndimage.binary_erosion(is_sure_XY | is_taken_XY, np.ones((3, 3)))
 
@@ -248,7 +267,7 @@ def _middles(sheet: Sheet) -> Float[np.ndarray, "C 2"]:
     return sheet.low_2 + sheet.cell_m * (cells_C2 + 0.5)
 
 
-def _spread(ground: Ground) -> Sheet:
+def _unbent(ground: Ground) -> Sheet:
     """The ground's own heights on the cells of a sheet over all that is known of it."""
     cells = np.argwhere(ground.is_known_GG)
     low, high = cells.min(axis=0), cells.max(axis=0) + 1
@@ -282,8 +301,7 @@ def _roots(shape: tuple[int, ...], cell_m: float) -> sparse.csc_array:
         sparse.kron(sparse.eye_array(shape[0]), columns),
         both,
     ]
-    stacked = sparse.vstack(parts) / (BEND * cell_m**2)
-    return sparse.csc_array(stacked)
+    return sparse.csc_array(sparse.vstack(parts) / (BEND * cell_m**2))
 
 
 def _differences(side: int, order: int) -> sparse.dia_array:
@@ -294,11 +312,7 @@ def _differences(side: int, order: int) -> sparse.dia_array:
 
 
 def _system(
-    sheet: Sheet,
-    before: Sheet,
-    roots: sparse.csc_array,
-    found: Evidence,
-    cell_N: NDArray,
+    sheet: Sheet, before: Sheet, roots: sparse.csc_array, found: Evidence, cell_N: NDArray
 ) -> tuple[sparse.csc_array, Float[np.ndarray, "C"]]:
     """Matrix and right side of a step of Gauss and Newton: how much higher the C cells would best
     be."""
