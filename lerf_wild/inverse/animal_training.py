@@ -179,7 +179,8 @@ def main(
         report_every: Steps between lines of figures.
         seed: What decides everything.
         initial: Weights to begin with, also of a network without corrections.
-        low_precision: Whether networks run in bfloat16; processors without it are faster without.
+        low_precision: Whether networks and orthogonal steps run in bfloat16; processors without it
+            are faster without.
     """
     from lerf_wild.inverse.animal_evaluation import measure
     from lerf_wild.inverse.animal_weights import load_network, save_network

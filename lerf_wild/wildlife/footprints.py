@@ -1,7 +1,7 @@
 """What an item takes of a place: boxes around it, what it covers and touches of the ground.
 
-Symbols: N points, S soles. Frame: the stage (metres, z up); a footprint's own
-has its item's foot at the origin and a yaw of 0.
+Symbols: N points, S soles. Frame: the stage (metres, z up); a footprint's own has its item's foot
+at the origin and a yaw of 0.
 """
 
 from __future__ import annotations
@@ -82,21 +82,21 @@ def covered(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.fl
         for low, high in zip(print_.low_3[:2], print_.high_3[:2])
     ]
     grid = np.stack(np.meshgrid(*steps), axis=-1).reshape(-1, 2)
-    return np.asarray(spot_2) + grid @ turn(yaw_rad).T
+    return np.asarray(spot_2) + grid @ _turn(yaw_rad).T
 
 
 def touched(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.float64]:
     """Where an item touches the ground."""
     if print_.soles_S2 is None or len(print_.soles_S2) == 0:
         return covered(print_, spot_2, yaw_rad)
-    return np.asarray(spot_2) + print_.soles_S2 @ turn(yaw_rad).T
+    return np.asarray(spot_2) + print_.soles_S2 @ _turn(yaw_rad).T
 
 
 def is_inside(
     print_: Footprint, foot_3: NDArray, yaw_rad: float, points_N3: NDArray, spare_m: float
 ) -> NDArray[np.bool_]:
     """Whether points are in the boxes or within some room of them, over the ankles."""
-    flat_N2 = (points_N3[:, :2] - foot_3[:2]) @ turn(yaw_rad)
+    flat_N2 = (points_N3[:, :2] - foot_3[:2]) @ _turn(yaw_rad)
     own_N3 = np.column_stack([flat_N2, points_N3[:, 2] - foot_3[2]])
     spare_3 = np.array([spare_m, spare_m, 0.0])
     is_in = np.zeros(len(own_N3), bool)
@@ -124,7 +124,7 @@ def overlap(
         return False
     first = _corners(one, foot_3[:2], yaw_rad, spare_m)
     second = _corners(two, other_foot_3[:2], other_yaw, 0.0)
-    for axis in (*turn(yaw_rad).T, *turn(other_yaw).T):
+    for axis in (*_turn(yaw_rad).T, *_turn(other_yaw).T):
         a, b = first @ axis, second @ axis
         if a.max() < b.min() or b.max() < a.min():
             return False
@@ -134,10 +134,10 @@ def overlap(
 def _corners(box: Box, spot_2: NDArray, yaw_rad: float, spare_m: float) -> NDArray:
     low, high = box.low_3[:2] - spare_m, box.high_3[:2] + spare_m
     corners = np.array([[x, y] for x in (low[0], high[0]) for y in (low[1], high[1])])
-    return spot_2 + corners @ turn(yaw_rad).T
+    return spot_2 + corners @ _turn(yaw_rad).T
 
 
-def turn(yaw_rad: float) -> NDArray[np.float64]:
+def _turn(yaw_rad: float) -> NDArray[np.float64]:
     """Matrix (2, 2) of a heading."""
     cosine, sine = np.cos(yaw_rad), np.sin(yaw_rad)
     return np.array([[cosine, -sine], [sine, cosine]])
