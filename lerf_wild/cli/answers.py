@@ -6,6 +6,7 @@ phrase was found is in metres where the capture has a metric scale.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -27,6 +28,10 @@ SUPPORT_GAPS = 3.0
 TOP_SHARE = 2e-4
 """Share of the points, the most relevant ones, whose mean is the score of a phrase: a single stray
 point must not make a phrase present."""
+
+
+Look = Callable[[int, list[FoundRegion]], list[FoundRegion]]
+"""Puts the regions of the phrase of an index into a better order (see `cli.second_look`)."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,17 @@ def scene_scores(relevancy_NP: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "P
     return top_NP.mean(axis=0)
 
 
-def answers(place: Placed, found: ScoredScene) -> list[Answer]:
-    """Returns an answer for each phrase of a sampled scene."""
+def answers(place: Placed, found: ScoredScene, look: Look | None = None) -> list[Answer]:
+    """Returns an answer for each phrase of a sampled scene.
+
+    With `look` things that a phrase fits about as well are told apart by the photos.
+    """
     scores_P = scene_scores(found.points.relevancy_NP)
     gap = point_gap(found.points.positions_N3)
-    return [_answer(place, found, index, float(score), gap) for index, score in enumerate(scores_P)]
+    return [
+        _answer(place, found, index, float(score), gap, look)
+        for index, score in enumerate(scores_P)
+    ]
 
 
 def point_gap(points_N3: Float[np.ndarray, "N 3"], probes: int = 2000) -> float:
@@ -87,7 +98,9 @@ def point_gap(points_N3: Float[np.ndarray, "N 3"], probes: int = 2000) -> float:
     return float(np.median(distances[:, 1]))
 
 
-def _answer(place: Placed, found: ScoredScene, index: int, score: float, gap: float) -> Answer:
+def _answer(
+    place: Placed, found: ScoredScene, index: int, score: float, gap: float, look: Look | None
+) -> Answer:
     points_N3, scores_N = found.points.positions_N3, found.points.relevancy_NP[:, index]
     size = float(found.size_P[index])
     present = score > EXISTENCE_RELEVANCY
@@ -96,6 +109,7 @@ def _answer(place: Placed, found: ScoredScene, index: int, score: float, gap: fl
     link = max(size, LINK_GAPS * gap / LINK_SHARE)
     support_N = supported(points_N3, scores_N, SUPPORT_GAPS * gap)
     regions = find_regions(points_N3, scores_N, link, support_N=support_N) if present else []
+    regions = regions if look is None else look(index, regions)
     peak_3 = np.asarray(regions[0].peak if regions else points_N3[int(np.argmax(support_N))])
     return Answer(
         phrase=found.phrases[index],

@@ -88,11 +88,12 @@ def ask(
 ) -> list[Answer]:
     """Samples the scene with a progress bar and answers the phrases."""
     from lerf_wild.cli.sampling import sample_scene
+    from lerf_wild.cli.second_look import second_look
 
     asked = run.query(phrases, canonical)
     with counting(console, "looking through views", len(run.dataset("train"))) as advance:
         scene = sample_scene(run, asked, num_points, seed, advance)
-    return answers(run, scene)
+    return answers(run, scene, second_look(run, asked, scene))
 
 
 def answer_table(place: Placed, found: Sequence[Answer]) -> Table:

@@ -221,8 +221,11 @@ def named_things(
     """Where things are, in the scene or among its items; one pass over the views for all."""
     from lerf_wild.cli.answers import answers
     from lerf_wild.cli.sampling import sample_scene
+    from lerf_wild.cli.second_look import second_look
 
-    return answers(run, sample_scene(run, run.query(names), ANCHOR_POINTS, on_view=on_view))
+    asked = run.query(names)
+    found = sample_scene(run, asked, ANCHOR_POINTS, on_view=on_view)
+    return answers(run, found, second_look(run, asked, found))
 
 
 def _searched(run: "Run", scene: "Scene", words: str) -> Any:

@@ -122,13 +122,14 @@ def _relevant_points(
 
     from lerf_wild.cli.answers import answers
     from lerf_wild.cli.sampling import sample_scene
+    from lerf_wild.cli.second_look import second_look
 
-    items = run.model.items
+    items, asked = run.model.items, run.query([thing])
     # Items are taken out by `wildlife remove`; here what the photos show is looked for.
     items.show(msgspec.structs.replace(items.shown().population, items=()))
     with counting(console, f"looking for {thing}", len(run.dataset("train"))) as advance:
-        scene = sample_scene(run, run.query([thing]), ANCHOR_POINTS, on_view=advance)
-    found = answers(run, scene)[0]
+        scene = sample_scene(run, asked, ANCHOR_POINTS, on_view=advance)
+    found = answers(run, scene, second_look(run, asked, scene))[0]
     if not found.present:
         raise WildlifeError(
             f"Nothing in the scene looks like {thing[:60]!r} (score {found.score:.2f}).\n"

@@ -5,7 +5,7 @@ N points in world coordinates (z up, units of the scene), V occupied voxels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -60,10 +60,14 @@ class FoundRegion:
     """Position of its most relevant place."""
     score: float
     """Its highest relevancy."""
+    support: float
+    """What its rank among the regions follows: relevancy of its most relevant place."""
     centroid: tuple[float, float, float]
     """Mean position, weighted by how far the relevancy is above the threshold."""
     box: UprightBox
     point_count: int
+    core_M3: Float[np.ndarray, "M 3"] = field(repr=False, compare=False)
+    """Its more relevant points: those from halfway between the threshold and its score."""
 
 
 def find_regions(
@@ -203,10 +207,13 @@ def _describe(
     peak = int(np.argmax(ranks))
     weights = np.maximum(scores - threshold, 1e-9)
     centroid = (points * weights[:, None]).sum(0) / weights.sum()
+    is_core = scores >= (threshold + scores.max()) / 2
     return FoundRegion(
         peak=tuple(float(value) for value in points[peak]),
         score=float(scores.max()),
+        support=float(ranks[peak]),
         centroid=tuple(float(value) for value in centroid),
         box=upright_box(points),
         point_count=len(points),
+        core_M3=points[is_core],
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 PAIRS_PER_CHUNK = 1 << 21
@@ -59,13 +59,29 @@ def count_views(
     chunk = max(PAIRS_PER_CHUNK // max(len(poses_C34), 1), 1)
     counts = []
     for points_n3 in points_N3.split(chunk):
-        pixels_Cn2, depth_Cn = project(points_n3, poses_C34, intrinsics_C6)
-        size_C12 = intrinsics_C6[:, None, 4:]
-        inside_Cn = ((pixels_Cn2 >= 0) & (pixels_Cn2 < size_C12)).all(-1) & (depth_Cn > near)
-        if depth_maps is not None:
-            inside_Cn &= _in_front(pixels_Cn2 / size_C12, depth_Cn, depth_maps, depth_tolerance)
-        counts.append(inside_Cn.sum(0, dtype=torch.int32))
+        projected = project(points_n3, poses_C34, intrinsics_C6)
+        seen_Cn = is_seen(*projected, intrinsics_C6[:, 4:], near, depth_maps, depth_tolerance)
+        counts.append(seen_Cn.sum(0, dtype=torch.int32))
     return torch.cat(counts) if counts else torch.zeros(0, dtype=torch.int32)
+
+
+def is_seen(
+    pixels_CN2: Float[Tensor, "C N 2"],
+    depth_CN: Float[Tensor, "C N"],
+    size_C2: Float[Tensor, "C 2"],
+    near: float = 0.0,
+    depth_maps: Sequence[Float[Tensor, "H W"]] | None = None,
+    depth_tolerance: float = DEPTH_TOLERANCE,
+) -> Bool[Tensor, "C N"]:
+    """Which cameras see which projected points; arguments as those of `count_views`.
+
+    `size_C2` has width and height of each picture in pixels.
+    """
+    size_C12 = size_C2[:, None]
+    seen_CN = ((pixels_CN2 >= 0) & (pixels_CN2 < size_C12)).all(-1) & (depth_CN > near)
+    if depth_maps is not None:
+        seen_CN &= _in_front(pixels_CN2 / size_C12, depth_CN, depth_maps, depth_tolerance)
+    return seen_CN
 
 
 def project(

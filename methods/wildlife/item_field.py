@@ -42,6 +42,9 @@ of the one at the middle of the pixel (1 for the first of the file's visible ite
 MOSTLY = 0.5
 """An item of which the field before it lets this much through is seen at the middle of a pixel."""
 
+BESIDE_M = 0.03
+"""Surface points of an item may lie this far outside of its box: depths are not exact."""
+
 SHADOWED_ACCUMULATION = 0.5
 """Rays that the field stops less than this show no surface on which a shadow could fall."""
 
@@ -139,6 +142,15 @@ class ItemField:
         """How the field is asked where places are cleared; None where none is."""
         cleared = self._cleared()
         return None if cleared is None else cleared.field
+
+    def holds(self, points_N3: Float[np.ndarray, "N 3"]) -> np.ndarray:
+        """Which points, in the frame of the training, lie in the box around an item."""
+        staged_N3 = self.stage.from_nerf(np.asarray(points_N3))
+        held_N = np.zeros(len(staged_N3), bool)
+        for one in self.shown().scene.standing:
+            low_3, high_3 = one.vertices_V3.min(axis=0), one.vertices_V3.max(axis=0)
+            held_N |= ((staged_N3 > low_3 - BESIDE_M) & (staged_N3 < high_3 + BESIDE_M)).all(axis=1)
+        return held_N
 
     def ground(self) -> Ground:
         """The ground, without what was cleared; raises WildlifeError where there is none."""

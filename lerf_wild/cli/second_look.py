@@ -1,0 +1,179 @@
+"""Which of several places a phrase means, asked of the photos themselves.
+
+A field blends what many tiles of the photos say of a point, and parts of two things may come out
+about as relevant: the leaves of an oak beside a green shrub. Each such place is looked at again:
+a tile of the query's size around its most relevant point, and a crop of the whole thing, in the
+photos that show it best, go through the encoder as they are.
+
+Symbols: C cameras, N points of the scene, M points of a region, V views of it, P phrases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from lerf_wild.cli.runs import Run
+from lerf_wild.cli.scored import ScoredScene
+from lerf_wild.language.encoders import ImageTextEncoder
+from lerf_wild.language.regions import FoundRegion
+from lerf_wild.language.relevancy import Query, relevancy
+from lerf_wild.language.visibility import is_seen, project
+
+MARGIN = 0.15
+"""Regions whose support is within this of the best one's are looked at again."""
+VIEWS = 8
+"""Photos in which each is looked at."""
+LEAST_SIDE = 24.0
+"""Pixels of the smallest crop: an encoder says little of fewer."""
+TRIM = 0.02
+"""Share of a region's points that may stick out of a crop at each side."""
+CELLS = 40
+"""Columns of the maps that say what hides what."""
+OCCLUDERS = 50_000
+"""Most points of the scene from which these maps are made."""
+DEPTH_TOLERANCE = 0.15
+"""Points further behind than this share of the depth are hidden; the maps are coarse."""
+
+
+class Views(NamedTuple):
+    """The cameras of the photos."""
+
+    poses_C34: Float[Tensor, "C 3 4"]
+    intrinsics_C6: Float[Tensor, "C 6"]
+    """fx, fy, cx, cy, width, height."""
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """Puts the regions of a phrase into the order that field and photos agree on."""
+
+    views: Views
+    photo: Callable[[int], Float[Tensor, "3 H W"]]
+    points_N3: Float[np.ndarray, "N 3"]
+    size_P: Float[np.ndarray, "P"]
+    """Size at which each phrase was found, in the units of the points."""
+    query: Query
+    encoder: ImageTextEncoder
+    is_added: Callable[[Float[np.ndarray, "M 3"]], Bool[np.ndarray, "M"]] | None = None
+    """Which points are of things that no photo shows."""
+
+    def __call__(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
+        """The regions, the likeliest first; those with no rival stay where they are."""
+        rivals = [one for one in regions if one.support > regions[0].support - MARGIN]
+        if len(rivals) < 2:
+            return regions
+        evidence = [self.evidence(index, one) for one in rivals]
+        order = np.argsort([-one for one in evidence], kind="stable")
+        return [rivals[k] for k in order] + regions[len(rivals) :]
+
+    def evidence(self, index: int, region: FoundRegion) -> float:
+        """Mean of what the field, tiles and crops of the whole say of a region, 0 to 1.
+
+        What no photo shows is judged by the rest.
+        """
+        told = [region.support]
+        if not self._is_added(region):
+            told += [
+                float(relevancy(self._encoded(crops), self.query)[:, index].mean())
+                for crops in map(
+                    list, (self._tiles(region, self.size_P[index]), self._wholes(region))
+                )
+                if crops
+            ]
+        return float(np.mean(told))
+
+    def _is_added(self, region: FoundRegion) -> bool:
+        return self.is_added is not None and bool(self.is_added(region.core_M3).mean() > 0.5)
+
+    def _encoded(self, crops: Sequence[Tensor]) -> Float[Tensor, "V D"]:
+        rows = [self.encoder.encode_images(crop[None].to(self.encoder.device)) for crop in crops]
+        return torch.cat(rows).to(self.query.embeddings_PD)
+
+    def _tiles(self, region: FoundRegion, size: float) -> Iterator[Float[Tensor, "3 h w"]]:
+        """Squares of a size around the peak, in the photos that show it from nearest."""
+        pixels_C12, depth_C1, seen_C1 = self._projected(np.array([region.peak]))
+        views = torch.where(seen_C1[:, 0], depth_C1[:, 0], torch.inf).argsort()
+        for view in views[: min(VIEWS, int(seen_C1.sum()))].tolist():
+            side = size * float(self.views.intrinsics_C6[view, 1] / depth_C1[view, 0])
+            yield cropped(self.photo(view), pixels_C12[view, 0], side)
+
+    def _wholes(self, region: FoundRegion) -> Iterator[Float[Tensor, "3 h w"]]:
+        """Squares around what is seen of it, in the photos that show most of it and largest."""
+        pixels_CM2, _, seen_CM = self._projected(region.core_M3)
+        found = []
+        for view in torch.nonzero(seen_CM.any(dim=1))[:, 0].tolist():
+            middle_2, side = square_around(pixels_CM2[view, seen_CM[view]])
+            found.append((float(seen_CM[view].float().mean()) * side**2, view, middle_2, side))
+        for _, view, middle_2, side in sorted(found, key=lambda one: -one[0])[:VIEWS]:
+            yield cropped(self.photo(view), middle_2, side)
+
+    def _projected(self, points_N3: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        poses_C34, intrinsics_C6 = self.views
+        pixels, depth = project(torch.from_numpy(points_N3).float(), poses_C34, intrinsics_C6)
+        maps = self._depth_maps
+        return pixels, depth, is_seen(pixels, depth, intrinsics_C6[:, 4:], 0, maps, DEPTH_TOLERANCE)
+
+    @cached_property
+    def _depth_maps(self) -> list[Float[Tensor, "H W"]]:
+        every = max(1, len(self.points_N3) // OCCLUDERS)
+        points_N3 = torch.from_numpy(np.asarray(self.points_N3[::every])).float()
+        return [
+            nearest(*(part[0] for part in project(points_N3, pose[None], camera[None])), camera[4:])
+            for pose, camera in zip(*self.views)
+        ]
+
+
+def second_look(run: Run, query: Query, found: ScoredScene) -> SecondLook:
+    """A second look at the photos of a run, for what a query found in it."""
+    dataset = run.dataset("train")
+    cameras = dataset.cameras.to("cpu")
+    columns = (cameras.fx, cameras.fy, cameras.cx, cameras.cy, cameras.width, cameras.height)
+    views = Views(cameras.camera_to_worlds, torch.cat(columns, dim=1).float())
+    encoder, items = run.model.encoder(), getattr(run.model, "items", None)
+
+    def photo(index: int) -> Tensor:
+        rgb_HW3 = dataset.get_image_float32(index)[..., :3]
+        return rgb_HW3.permute(2, 0, 1)
+
+    added: Any = None if items is None else items.holds
+    return SecondLook(views, photo, found.points.positions_N3, found.size_P, query, encoder, added)
+
+
+def nearest(
+    pixels_N2: Float[Tensor, "N 2"], depth_N: Float[Tensor, "N"], size_2: Sequence[float] | Tensor
+) -> Float[Tensor, "H W"]:
+    """Depth of the nearest point in each cell of a coarse map, 0 where there is none."""
+    width, height = (float(value) for value in size_2)
+    side = width / CELLS
+    rows = int(np.ceil(height / side))
+    pixels_N2 = torch.nan_to_num(pixels_N2, nan=-1.0, posinf=-1.0, neginf=-1.0)
+    column_N, row_N = (pixels_N2 / side).floor().long().unbind(-1)
+    is_in = (depth_N > 0) & (column_N >= 0) & (column_N < CELLS) & (row_N >= 0) & (row_N < rows)
+    cell_n = row_N[is_in] * CELLS + column_N[is_in]
+    flat = torch.full((rows * CELLS,), torch.inf).scatter_reduce(0, cell_n, depth_N[is_in], "amin")
+    return torch.where(flat.isinf(), 0.0, flat).reshape(rows, CELLS)
+
+
+def square_around(pixels_M2: Float[Tensor, "M 2"]) -> tuple[Float[Tensor, "2"], float]:
+    """Middle and side of the square around pixels, strays left out."""
+    low_2, high_2 = pixels_M2.quantile(TRIM, dim=0), pixels_M2.quantile(1 - TRIM, dim=0)
+    return (low_2 + high_2) / 2, float((high_2 - low_2).max())
+
+
+def cropped(
+    photo_3HW: Float[Tensor, "3 H W"], middle_2: Float[Tensor, "2"], side: float
+) -> Float[Tensor, "3 h w"]:
+    """A square of a photo, or what of it lies in the photo."""
+    height, width = photo_3HW.shape[1:]
+    half = max(side, LEAST_SIDE) / 2
+    (x0, y0), (x1, y1) = ((middle_2 + shift).tolist() for shift in (-half, half))
+    rows = slice(max(0, int(y0)), min(height, max(1, round(y1))))
+    return photo_3HW[:, rows, max(0, int(x0)) : min(width, max(1, round(x1)))]

@@ -1,0 +1,136 @@
+"""Two things that a phrase fits about as well, told apart by photos of known colours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lerf_wild.cli.second_look import (
+    LEAST_SIDE,
+    MARGIN,
+    SecondLook,
+    Views,
+    cropped,
+    nearest,
+    square_around,
+)
+from lerf_wild.language.regions import FoundRegion, UprightBox
+from lerf_wild.language.relevancy import Query
+
+SIDE, FOCAL = 80, 80.0
+RED, GREEN, GREY = np.eye(3)[0], np.eye(3)[1], np.full(3, 0.5)
+
+
+class MeanColour:
+    """An encoder to which a picture is its mean colour."""
+
+    device = torch.device("cpu")
+    calls = 0
+
+    def encode_images(self, images_B3HW):
+        self.calls += 1
+        return torch.nn.functional.normalize(images_B3HW.mean(dim=(2, 3)), dim=1)
+
+
+def region(x: float, support: float, depth: float = 2.0) -> FoundRegion:
+    offsets = np.stack(np.meshgrid([-0.1, 0.0, 0.1], [-0.1, 0.0, 0.1], [0.0]), -1).reshape(-1, 3)
+    core_M3 = np.array([x, 0.0, -depth]) + offsets
+    box = UprightBox((x, 0.0, -depth), (0.2, 0.2, 0.2), 0.0)
+    return FoundRegion((x, 0.0, -depth), 0.9, support, (x, 0.0, -depth), box, 9, core_M3)
+
+
+@pytest.fixture()
+def look() -> SecondLook:
+    """Two cameras side by side that look along -z; left is green in their photos, right is red."""
+    poses_C34 = torch.eye(4)[:3].repeat(2, 1, 1)
+    poses_C34[1, 0, 3] = 0.1
+    camera_6 = torch.tensor([FOCAL, FOCAL, SIDE / 2, SIDE / 2, SIDE, SIDE])
+    photo_3HW = torch.zeros(3, SIDE, SIDE)
+    photo_3HW[1, :, : SIDE // 2] = 1.0
+    photo_3HW[0, :, SIDE // 2 :] = 1.0
+    query = Query(
+        ("red thing",),
+        torch.from_numpy(RED[None]).float(),
+        ("object",),
+        torch.nn.functional.normalize(torch.from_numpy(GREY[None]).float(), dim=1),
+    )
+    points_N3 = np.concatenate([region(-0.5, 0.0).core_M3, region(0.5, 0.0).core_M3])
+    return SecondLook(
+        Views(poses_C34, camera_6.repeat(2, 1)),
+        lambda _: photo_3HW,
+        points_N3,
+        np.array([0.2]),
+        query,
+        MeanColour(),
+    )
+
+
+def test_photos_decide_between_rivals(look):
+    green, red = region(-0.5, 0.80), region(0.5, 0.80 - MARGIN / 2)
+    assert look(0, [green, red]) == [red, green]
+    assert look.evidence(0, red) > 0.8 > look.evidence(0, green)
+
+
+def test_what_the_field_is_sure_of_is_not_asked_again(look):
+    green, red = region(-0.5, 0.80), region(0.5, 0.80 - 2 * MARGIN)
+    assert look(0, [green, red]) == [green, red]
+    assert look(0, []) == []
+    assert look.encoder.calls == 0
+
+
+def test_photos_say_nothing_of_what_was_added_since(look):
+    added = replace(look, is_added=lambda points_M3: points_M3[:, 0] < 0)
+    green, red = region(-0.5, 0.99), region(0.5, 0.90)
+    assert added.evidence(0, green) == pytest.approx(0.99)
+    assert added(0, [green, red]) == [green, red]
+    assert look(0, [green, red]) == [red, green]
+
+
+def test_what_is_hidden_or_out_of_sight_has_only_the_field(look):
+    before_N3 = np.random.default_rng(0).uniform((-0.1, -0.3, -1.0), (0.6, 0.3, -1.0), (5000, 3))
+    hidden = replace(look, points_N3=np.concatenate([look.points_N3, before_N3]))
+    assert hidden.evidence(0, region(0.5, 0.7)) == pytest.approx(0.7)
+    assert look.evidence(0, region(9.0, 0.7)) == pytest.approx(0.7)
+    assert look.evidence(0, region(0.5, 0.7, depth=-2.0)) == pytest.approx(0.7)
+
+
+def test_tiles_have_the_size_of_the_query_at_their_depth(look):
+    near, far = (next(look._tiles(region(0.0, 0.8, depth), 1.0)) for depth in (2.0, 2.5))
+    assert near.shape[1:] == (SIDE // 2, SIDE // 2)
+    assert far.shape[1:] == (32, 32)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_coarse_depths_are_those_of_the_nearest_points(seed):
+    rng = np.random.default_rng(seed)
+    pixels_N2 = rng.uniform(-20, 100, (60, 2)).astype(np.float32)
+    pixels_N2[0] = np.nan
+    depth_N = rng.uniform(-1, 5, 60).astype(np.float32)
+    found = nearest(torch.from_numpy(pixels_N2), torch.from_numpy(depth_N), (80, 50))
+    slow = np.zeros((25, 40), np.float32)
+    for (x, y), depth in zip(pixels_N2, depth_N):
+        if depth > 0 and 0 <= x < 80 and 0 <= y < 50:
+            row, column = int(y // 2), int(x // 2)
+            slow[row, column] = min(depth, slow[row, column] or np.inf)
+    np.testing.assert_array_equal(found.numpy(), slow)
+
+
+def test_crops_stay_within_the_photo():
+    photo_3HW = torch.rand(3, 50, 80)
+    assert cropped(photo_3HW, torch.tensor([40.0, 25.0]), 30).shape == (3, 30, 30)
+    assert cropped(photo_3HW, torch.tensor([0.0, 0.0]), 1.0).shape == (3, 12, LEAST_SIDE // 2)
+    assert cropped(photo_3HW, torch.tensor([79.9, 49.9]), 500.0).shape == (3, 50, 80)
+
+
+def test_squares_leave_strays_out():
+    pixels_M2 = torch.cat(
+        [torch.rand(500, 2) * torch.tensor([20.0, 10.0]), torch.tensor([[900.0, 0]])]
+    )
+    middle_2, side = square_around(pixels_M2)
+    assert side == pytest.approx(20, abs=2)
+    assert middle_2.tolist() == pytest.approx([10, 5], abs=1)
