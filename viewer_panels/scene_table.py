@@ -16,9 +16,13 @@ import numpy as np
 from jaxtyping import Float
 
 from lerf_wild.baked.field import Answerer, BakedAnswer
+from lerf_wild.cli.answers import Answer, answers
 from lerf_wild.cli.bake import cloud_of_surface, gaussian_cloud
+from lerf_wild.cli.baked import scored_by
 from lerf_wild.cli.runs import Run
 from lerf_wild.cli.sampling import sample_surface
+from lerf_wild.cli.scored import ScoredScene
+from lerf_wild.cli.second_look import second_look
 from lerf_wild.language.relevancy import Query
 from lerf_wild.methods.lerf_wild.baking import BakeSpec, Cloud, bake
 from lerf_wild.methods.lerf_wild.live_views import weights_version
@@ -119,6 +123,15 @@ class SceneTable:
             size,
             query.temperature,
         )
+
+    def places(self, query: Query) -> tuple[ScoredScene, list[Answer]] | None:
+        """Points with their scores and where things are, as the commands say it; None without a
+        table."""
+        found = self.answer(query, None)
+        if found is None or self._answerer is None:
+            return None
+        scored = scored_by(self._answerer.baked, found, query.phrases, query.canonical)
+        return scored, answers(self._run, scored, second_look(self._run, query, scored))
 
     def nerf_points(self) -> Float[np.ndarray, "N 3"]:
         """The table's points in the nerf frame."""

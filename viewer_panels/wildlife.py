@@ -18,6 +18,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
+from lerf_wild.cli.answers import Answer
+from lerf_wild.cli.scored import SurfacePoints
 from lerf_wild.cli.wildlife_clear import clearing_around
 from lerf_wild.errors import WildlifeError
 from lerf_wild.language.phrases import clean_phrases
@@ -260,9 +262,10 @@ class WildlifePanel(ViewerControl):
     def _clear(self, text: str) -> None:
         """Takes what is written, a thing that the photos show, out of the scene."""
         (thing,) = clean_phrases([text])
-        points_N3, relevancy_N = self._found(thing)
-        on_stage_N3 = self._items.stage.from_nerf(points_N3)
-        peak_3 = on_stage_N3[relevancy_N.argmax()]
+        (points, found), stage = self._found(thing), self._items.stage
+        on_stage_N3 = stage.from_nerf(points.positions_N3)
+        peak_3 = stage.from_world(np.array([found.position]))[0]
+        relevancy_N = points.relevancy_NP[:, 0]
         clearing = clearing_around(self._items, on_stage_N3, relevancy_N, peak_3, thing)
         self._edit(lambda old: with_clearing(old, clearing))
         self._widgets.say(f"{clearing.id}: Undo brings it back.")
@@ -296,25 +299,25 @@ class WildlifePanel(ViewerControl):
         return find_by_words(index, scene.library, [words], encoder)[0]
 
     def _target(self, scene: Scene, anchor: str | None) -> np.ndarray:
-        """Where the scene's table says that the named thing is, else where a browser looks."""
+        """Where the named thing is, else where a browser looks."""
         if anchor is None:
             return self._looked_at(scene)
-        points_N3, relevancy_N = self._found(anchor)
-        return scene.stage.from_nerf(points_N3[[relevancy_N.argmax()]])[0]
+        return scene.stage.from_world(np.array([self._found(anchor)[1].position]))[0]
 
-    def _found(self, words: str) -> tuple[np.ndarray, np.ndarray]:
-        """Points of the scene's table (nerf frame) and how relevant each is for a thing."""
+    def _found(self, words: str) -> tuple[SurfacePoints, Answer]:
+        """Points of the scene's table with how relevant each is for a thing, and where it is."""
         panel = getattr(self._pipeline[0], "relevancy_panel", None)
         table = getattr(panel, "_table", None)
-        if table is None or not table.is_there:
-            raise WildlifeError("The scene is still being looked through. Try again shortly.")
         from lerf_wild.language.relevancy import make_query
-        from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 
-        found = table.answer(make_query([words], self._pipeline[0].model.encoder()), None)
-        if float(found.score_P[0]) <= EXISTENCE_RELEVANCY:
+        query = make_query([words], self._pipeline[0].model.encoder())
+        found = None if table is None else table.places(query)
+        if found is None:
+            raise WildlifeError("The scene is still being looked through. Try again shortly.")
+        scored, (answer,) = found
+        if not answer.present:
             raise WildlifeError(f"Nothing in the scene looks like {words[:60]!r}.")
-        return table.nerf_points(), found.relevancy_PN[0]
+        return scored.points, answer
 
     def _looked_at(self, scene: Scene) -> np.ndarray:
         """Ground in the middle of a browser's view, or of the place where none shows any."""

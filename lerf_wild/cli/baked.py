@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lerf_wild.baked.field import BakedField
+from lerf_wild.baked.field import BakedAnswer, BakedField
 from lerf_wild.baked.scene import BakedScene, open_baked
 from lerf_wild.cli.scored import ScoredScene, SurfacePoints
 from lerf_wild.errors import InputError
@@ -32,18 +32,24 @@ class BakedRun:
 
     def score(self, phrases: Sequence[str], canonical: Sequence[str]) -> ScoredScene:
         """Scores all points; raises QueryError and EncoderError as `BakedScene.ask` does."""
-        baked, found = self.baked, self.scene.ask(phrases, canonical)
-        normals_N3 = baked.normals_N3.astype(np.float64) / 127
-        points = SurfacePoints(
-            positions_N3=baked.to_nerf(baked.positions_N3),
-            # From the world frame back: the inverse of a rotation is its transpose.
-            normals_N3=normals_N3 @ baked.transform_34[:, :3].T,
-            colours_N3=baked.colours_N3,
-            relevancy_NP=found.relevancy_PN.T,
-            views_N=baked.views_N,
-        )
-        sizes_P = found.size_P / baked.length_per_nerf
-        return ScoredScene(points, clean_phrases(phrases), clean_phrases(canonical), sizes_P)
+        found = self.scene.ask(phrases, canonical)
+        return scored_by(self.baked, found, clean_phrases(phrases), clean_phrases(canonical))
+
+
+def scored_by(
+    baked: BakedField, found: BakedAnswer, phrases: tuple[str, ...], canonical: tuple[str, ...]
+) -> ScoredScene:
+    """The points of a table and what it says of phrases, in the nerf frame."""
+    normals_N3 = baked.normals_N3.astype(np.float64) / 127
+    points = SurfacePoints(
+        positions_N3=baked.to_nerf(baked.positions_N3),
+        # From the world frame back: the inverse of a rotation is its transpose.
+        normals_N3=normals_N3 @ baked.transform_34[:, :3].T,
+        colours_N3=baked.colours_N3,
+        relevancy_NP=found.relevancy_PN.T,
+        views_N=baked.views_N,
+    )
+    return ScoredScene(points, phrases, canonical, found.size_P / baked.length_per_nerf)
 
 
 def open_baked_run(path: Path) -> BakedRun:

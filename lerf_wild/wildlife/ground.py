@@ -7,6 +7,7 @@ is the lowest surface that spreads over a wide enough patch; what rises above it
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -56,6 +57,17 @@ class Sheet:
         cells_2N = ((np.asarray(xy_N2, np.float64) - self.low_2) / self.cell_m - 0.5).T
         return ndimage.map_coordinates(self.height_XY, cells_2N, order=1, mode="nearest")
 
+    def to_sure(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
+        """Metres to the nearest sure cell; 0 everywhere on a map that has none."""
+        cells_2N = ((np.asarray(xy_N2, np.float64) - self.low_2) / self.cell_m - 0.5).T
+        return ndimage.map_coordinates(self._to_sure_XY, cells_2N, order=1, mode="nearest")
+
+    @cached_property
+    def _to_sure_XY(self) -> Float[np.ndarray, "X Y"]:
+        if self.is_sure_XY is None or not self.is_sure_XY.any():
+            return np.zeros(self.height_XY.shape)
+        return self.cell_m * ndimage.distance_transform_edt(~self.is_sure_XY)
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -88,6 +100,13 @@ class Ground:
         if sheet is None or sheet.is_sure_XY is None:
             return self.is_known(xy_N2)
         return _at(sheet.is_sure_XY, xy_N2, sheet.low_2, sheet.cell_m)
+
+    def to_sure(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
+        """Metres from positions to the nearest sure ground; 0 where the photos were not asked.
+
+        Off sure ground the height is a guess, the worse the further off it is.
+        """
+        return np.zeros(len(xy_N2)) if self.sheet is None else self.sheet.to_sure(xy_N2)
 
     def is_taken(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
         """Whether a low thing stands at positions."""

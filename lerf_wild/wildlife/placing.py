@@ -5,7 +5,8 @@ Symbols: N candidate places. Frame: the stage (metres, z up).
 An item's footprint is the upright box around it, turned by its yaw; what is higher has boxes of its
 own. A place is free when no surface point of the scene and no other item's box is within SPARE_M of
 these, between ankles and top. Of free places the nearest is taken, where one on ground of which the
-photos are not sure, or with little room around it, counts as further away.
+photos are not sure, or with little room around it, counts as further away; the more so, the further
+it is from sure ground.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ SEARCH_M = 2.5
 """How far from where it was asked for a place is looked for."""
 UNSURE_M, TIGHT_M = 0.8, 0.4
 """How much further it may be to a place with sure ground, and to one with WIDE_M of room around."""
+GUESS = 1.0
+"""How much further for each metre from an item's soles to sure ground: nearly all of that is right
+within 2 cm, half of what is half a metre off it, and nothing a metre off."""
+BANK_DEG = 10.0
+"""Ground that comes out steeper is not sure: the bank of a pond is bent less than it truly is."""
 WIDE_M = 0.15
 """Leaves reach a little further than the field knows of them."""
 SURE_SOLES, SURE_SHARE = 0.9, 0.75
@@ -131,21 +137,39 @@ def _best_free(
             break
         for yaw in yaws:
             # The costliest test comes last: most places are no better than what was found.
-            cost = distance + (0.0 if _is_sure(print_, spot, yaw, ground) else UNSURE_M)
+            cost = distance + _doubt(print_, spot, yaw, ground)
             if cost >= lowest or _in_the_way(print_, spot, yaw, ground, others) is not None:
                 continue
-            cost += TIGHT_M if _touches_scene(print_, spot, yaw, ground, WIDE_M) else 0.0
+            cost += _tightness(print_, spot, yaw, ground)
             if cost < lowest:
-                foot = np.array([*spot, foot_height(print_, spot, yaw, ground)])
-                found, lowest = Place(foot, float(yaw)), cost
+                found, lowest = _place(print_, spot, yaw, ground), cost
     return found
 
 
+def _doubt(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
+    """How much further off a place counts for its ground."""
+    unsure = not _is_sure(print_, spot_2, yaw_rad, ground)
+    guessed = GUESS * float(ground.to_sure(touched(print_, spot_2, yaw_rad)).mean())
+    return UNSURE_M * unsure + guessed
+
+
+def _tightness(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
+    """How much further off a place counts for what is near."""
+    return TIGHT_M if _touches_scene(print_, spot_2, yaw_rad, ground, WIDE_M) else 0.0
+
+
+def _place(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> Place:
+    foot_3 = np.array([*spot_2, foot_height(print_, spot_2, yaw_rad, ground)])
+    return Place(foot_3, float(yaw_rad))
+
+
 def _is_sure(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> bool:
-    """Whether the photos agree on the ground on which an item would stand."""
-    below_soles = ground.is_sure(touched(print_, spot_2, yaw_rad)).mean()
+    """Whether the photos agree on the ground on which an item would stand, and it is no bank."""
+    soles = touched(print_, spot_2, yaw_rad)
     below = ground.is_sure(covered(print_, spot_2, yaw_rad)).mean()
-    return bool(below_soles >= SURE_SOLES and below >= SURE_SHARE)
+    if ground.is_sure(soles).mean() < SURE_SOLES or below < SURE_SHARE:
+        return False
+    return bool(ground.normal(soles)[:, 2].mean() > np.cos(np.radians(BANK_DEG)))
 
 
 def free_places(
@@ -161,7 +185,8 @@ def free_places(
         print_: The item's box.
         ground: Ground and obstacles.
         others: Items that stand already.
-        near_2: Places come in the order of their distance from here; in the grid's when None.
+        near_2: Places come in the order in which `find_place` would take them for this target;
+            in the grid's when None.
         step_m: Width of the grid's cells.
     """
     size_2 = ground.cell_m * np.array(ground.height_GG.shape)
@@ -169,16 +194,17 @@ def free_places(
     spots = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
     spots = spots[ground.is_known(spots)]
     spots = spots[ground.normal(spots)[:, 2] > np.cos(np.radians(STEEPEST_DEG))]
-    if near_2 is not None:
-        spots = spots[np.argsort(np.linalg.norm(spots - near_2, axis=1), kind="stable")]
-    found, neighbours = [], _neighbours(others)
-    for spot in spots:
-        for yaw in np.arange(YAWS) * 2 * np.pi / YAWS:
-            if _in_the_way(print_, spot, float(yaw), ground, neighbours) is None:
-                foot = np.array([*spot, foot_height(print_, spot, float(yaw), ground)])
-                found.append(Place(foot, float(yaw)))
-                break
-    return found
+    neighbours, yaws = _neighbours(others), np.arange(YAWS) * 2 * np.pi / YAWS
+    free = [_best_free(print_, spot, spot[None], yaws, ground, neighbours) for spot in spots]
+    found = [one for one in free if one is not None]
+    if near_2 is None:
+        return found
+    return sorted(found, key=lambda one: _cost(print_, one, near_2, ground))
+
+
+def _cost(print_: Footprint, place: Place, target_2: NDArray, ground: Ground) -> float:
+    at = (print_, place.foot_3[:2], place.yaw_rad, ground)
+    return float(np.linalg.norm(place.foot_3[:2] - target_2)) + _doubt(*at) + _tightness(*at)
 
 
 def why_not(

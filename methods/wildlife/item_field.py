@@ -143,6 +143,11 @@ class ItemField:
         cleared = self._cleared()
         return None if cleared is None else cleared.field
 
+    def ground(self) -> Ground:
+        """The ground, without what was cleared; raises WildlifeError where there is none."""
+        cleared = self._cleared()
+        return self.surroundings().ground if cleared is None else cleared.ground
+
     def holds(self, points_N3: Float[np.ndarray, "N 3"]) -> np.ndarray:
         """Which points, in the frame of the training, lie in the box around an item."""
         staged_N3 = self.stage.from_nerf(np.asarray(points_N3))
@@ -151,11 +156,6 @@ class ItemField:
             low_3, high_3 = one.vertices_V3.min(axis=0), one.vertices_V3.max(axis=0)
             held_N |= ((staged_N3 > low_3 - BESIDE_M) & (staged_N3 < high_3 + BESIDE_M)).all(axis=1)
         return held_N
-
-    def ground(self) -> Ground:
-        """The ground, without what was cleared; raises WildlifeError where there is none."""
-        cleared = self._cleared()
-        return self.surroundings().ground if cleared is None else cleared.ground
 
     def _cleared(self) -> Cleared | None:
         clearings = self.shown().population.clearings

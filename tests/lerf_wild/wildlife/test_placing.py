@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from lerf_wild.errors import WildlifeError
-from lerf_wild.wildlife.footprints import Box, Footprint
+from lerf_wild.wildlife.footprints import Box, Footprint, covered, is_inside, touched
 from lerf_wild.wildlife.ground import Sheet, find_ground
 from lerf_wild.wildlife.placing import (
+    TIGHT_M,
+    UNSURE_M,
+    WIDE_M,
     check_by_hand,
     find_place,
     foot_height,
@@ -143,11 +146,29 @@ def test_shade_lies_behind_a_post_and_not_before_it():
     assert shade.lit(np.array([[2.9, 0.0, height + 0.14]]))[0] == 1.0
 
 
+def is_sure(ground, place) -> bool:
+    at = (BOX, place.foot_3[:2], place.yaw_rad)
+    return all(
+        ground.is_sure(part(*at)).mean() >= share
+        for part, share in ((touched, 0.9), (covered, 0.75))
+    )
+
+
+def is_tight(ground, place) -> bool:
+    points = ground.obstacles_N3
+    near = points[np.linalg.norm(points[:, :2] - place.foot_3[:2], axis=1) < BOX.radius + WIDE_M]
+    return is_inside(BOX, place.foot_3, place.yaw_rad, near, WIDE_M).sum() > 4
+
+
 def test_free_places_are_those_of_the_grid_where_some_heading_is_free(ground):
     near = np.array([1.0, 1.0])
     found = free_places(BOX, ground, near_2=near, step_m=1.0)
-    feet = np.array([place.foot_3 for place in found])
-    assert (np.diff(np.linalg.norm(feet[:, :2] - near, axis=1)) > -1e-9).all()
+    far = np.array([np.linalg.norm(place.foot_3[:2] - near) for place in found])
+    costs = [
+        gap + UNSURE_M * (not is_sure(ground, one)) + TIGHT_M * is_tight(ground, one)
+        for gap, one in zip(far, found)
+    ]
+    assert costs == sorted(costs)
     for place in found:
         assert why_not(BOX, place.foot_3[:2], place.yaw_rad, ground) is None
     size = np.ceil(np.array(ground.height_GG.shape) * ground.cell_m).astype(int)
@@ -205,6 +226,37 @@ def test_a_place_whose_ground_photos_show_under_all_soles_comes_first(ground):
     assert known.is_sure(moved + soles).all()
     seen[:] = False
     assert find_place(print_, np.zeros(2), known, yaw_rad=0.0).foot_3[:2] == pytest.approx(first)
+
+
+def test_of_unsure_places_the_one_by_sure_ground_comes_first(ground):
+    """Sure ground begins at x = 1, out of reach; both sides of the target are as near."""
+    seen = np.zeros((40, 40), bool)
+    seen[25:] = True
+    sheet = Sheet(np.array([-4.0, -4.0]), 0.2, np.zeros((40, 40)), seen)
+    np.testing.assert_allclose(
+        sheet.to_sure(np.array([[-0.9, 0.3], [0.5, -1.1], [2.0, 0.0], [-60.0, 0.0]])),
+        [2.0, 0.6, 0.0, 5.0],
+        atol=0.11,
+    )
+    full = np.array([[x, y, 0.5] for x in (-0.1, 0.0, 0.1) for y in np.linspace(-2, 2, 81)])
+    known = replace(ground, sheet=sheet, obstacles_N3=full)
+    print_ = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 0.8]))
+    found = find_place(print_, np.array([-0.02, 0.0]), known, yaw_rad=0.0, reach_m=0.5)
+    assert 0.2 < found.foot_3[0] < 0.5
+    unasked = replace(known, sheet=None)
+    assert (unasked.to_sure(np.zeros((3, 2))) == 0).all()
+    assert find_place(print_, np.array([-0.02, 0.0]), unasked, reach_m=0.5).foot_3[0] < -0.2
+
+
+def test_a_place_on_level_ground_comes_before_one_on_a_bank(ground):
+    cells = ground.low_2[0] + ground.cell_m * (np.arange(ground.height_GG.shape[0]) + 0.5)
+    bank = np.broadcast_to(np.minimum(0.0, 0.25 * cells)[:, None], ground.height_GG.shape)
+    bare = replace(ground, height_GG=bank, sheet=None, obstacles_N3=np.zeros((0, 3)))
+    print_ = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 0.8]))
+    target = np.array([-0.3, 1.0])
+    assert find_place(print_, target, bare, yaw_rad=0.0).foot_3[0] >= 0.0
+    far = np.array([-1.9, 1.0])
+    np.testing.assert_allclose(find_place(print_, far, bare, yaw_rad=0.0).foot_3[:2], far)
 
 
 def test_a_place_with_room_around_it_comes_before_a_tight_one_nearby(ground):

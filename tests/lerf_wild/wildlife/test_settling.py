@@ -15,7 +15,7 @@ from lerf_wild.wildlife.choosing import choose, choose_animal, choose_asset
 from lerf_wild.wildlife.footprints import footprint_of
 from lerf_wild.wildlife.ground import find_ground
 from lerf_wild.wildlife.items import Provenance
-from lerf_wild.wildlife.placing import why_not
+from lerf_wild.wildlife.placing import TIGHT_M, UNSURE_M, why_not
 from lerf_wild.wildlife.population import Population, undone, with_swap
 from lerf_wild.wildlife.sentences import read_sentence
 from lerf_wild.wildlife.settling import (
@@ -144,7 +144,9 @@ def test_places_for_something_are_free_and_the_nearest_come_first(scene):
     choice, log = choose_asset("raven", scene.library), np.array([1.2, 0.3, 0.4])
     found = places_for(scene, Population(), choice, log)
     gaps = [float(np.linalg.norm(place.foot_3[:2] - log[:2])) for place in found]
-    assert gaps == sorted(gaps) and 0.1 < gaps[0] < 1.0 and len(found) > 100
+    # One that is tight, on unsure ground, comes after others that are this much further off.
+    assert (np.diff(gaps) > -TIGHT_M - UNSURE_M).all() and 0.1 < gaps[0] < 1.0 and len(found) > 100
+    assert gaps != sorted(gaps)
 
 
 def _look(scene, item):

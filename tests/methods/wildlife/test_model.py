@@ -94,6 +94,14 @@ def test_phrases_find_the_cube_and_only_it(run):
     assert np.quantile(same, 0.98) < 1e-4
 
 
+def test_points_of_an_item_are_known_from_those_of_the_photos(run):
+    items = run.model.items
+    points_N3 = run.to_nerf(np.array([[0.0, -0.1, 1.0], [0.0, -0.1, 1.6], [0.5, -0.1, 1.0]]))
+    assert not items.holds(points_N3).any()
+    write_population(items.path, with_item(Population(), cube()))
+    assert items.holds(points_N3).tolist() == [True, False, False]
+
+
 def test_a_viewer_marches_still_rays_once_and_still_sees_every_change(run, monkeypatch):
     bare, _ = rendered(run, 3)
     model, marched = run.model, []
