@@ -40,7 +40,7 @@ STEP_M = 0.1
 YAWS = 8
 SEARCH_M = 2.5
 """How far from where it was asked for a place is looked for."""
-UNSURE_M, TIGHT_M = 0.8, 0.4
+UNSURE_M, TIGHT_M = 0.4, 0.4
 """How much further it may be to a place with sure ground, and to one with WIDE_M of room around."""
 GUESS = 1.0
 """How much further for each metre from an item's soles to sure ground: nearly all of that is right
