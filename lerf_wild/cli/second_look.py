@@ -37,8 +37,8 @@ TRIM = 0.02
 """Share of a region's points that may stick out of a crop at each side."""
 CELLS = 40
 """Columns of the maps that say what hides what."""
-OCCLUDERS = 50_000
-"""Most points of the scene from which these maps are made."""
+OCCLUDERS, PARTS = 50_000, 2_000
+"""Most points of the scene from which these maps are made, and of a region that are looked for."""
 DEPTH_TOLERANCE = 0.15
 """Points further behind than this share of the depth are hidden; the maps are coarse."""
 
@@ -107,7 +107,8 @@ class SecondLook:
 
     def _wholes(self, region: FoundRegion) -> Iterator[Float[Tensor, "3 h w"]]:
         """Squares around what is seen of it, in the photos that show most of it and largest."""
-        pixels_CM2, _, seen_CM = self._projected(region.core_M3)
+        some_M3 = region.core_M3[:: len(region.core_M3) // PARTS + 1]
+        pixels_CM2, _, seen_CM = self._projected(some_M3)
         found = []
         for view in torch.nonzero(seen_CM.any(dim=1))[:, 0].tolist():
             middle_2, side = square_around(pixels_CM2[view, seen_CM[view]])
@@ -123,8 +124,8 @@ class SecondLook:
 
     @cached_property
     def _depth_maps(self) -> list[Float[Tensor, "H W"]]:
-        every = max(1, len(self.points_N3) // OCCLUDERS)
-        points_N3 = torch.from_numpy(np.asarray(self.points_N3[::every])).float()
+        some_N3 = np.asarray(self.points_N3[:: len(self.points_N3) // OCCLUDERS + 1])
+        points_N3 = torch.from_numpy(some_N3).float()
         return [
             nearest(*(part[0] for part in project(points_N3, pose[None], camera[None])), camera[4:])
             for pose, camera in zip(*self.views)
@@ -152,10 +153,10 @@ def nearest(
 ) -> Float[Tensor, "H W"]:
     """Depth of the nearest point in each cell of a coarse map, 0 where there is none."""
     width, height = (float(value) for value in size_2)
-    side = width / CELLS
-    rows = int(np.ceil(height / side))
+    rows = int(np.ceil(CELLS * height / width))
+    cell_2 = torch.tensor([width / CELLS, height / rows])
     pixels_N2 = torch.nan_to_num(pixels_N2, nan=-1.0, posinf=-1.0, neginf=-1.0)
-    column_N, row_N = (pixels_N2 / side).floor().long().unbind(-1)
+    column_N, row_N = (pixels_N2 / cell_2).floor().long().unbind(-1)
     is_in = (depth_N > 0) & (column_N >= 0) & (column_N < CELLS) & (row_N >= 0) & (row_N < rows)
     cell_n = row_N[is_in] * CELLS + column_N[is_in]
     flat = torch.full((rows * CELLS,), torch.inf).scatter_reduce(0, cell_n, depth_N[is_in], "amin")
