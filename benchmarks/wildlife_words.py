@@ -38,7 +38,7 @@ from lerf_wild.wildlife.choosing import choose
 from lerf_wild.wildlife.items import Item, Provenance
 from lerf_wild.wildlife.population import Population
 from lerf_wild.wildlife.sentences import read_sentence
-from lerf_wild.wildlife.settling import Scene, settle, standing_of
+from lerf_wild.wildlife.settling import Scene, by_thing, settle, standing_of
 
 NEAR_M, GROUND_M = 0.5, 0.02
 SOLE_M = 0.03
@@ -170,9 +170,9 @@ def placed(
     found = where.get(str(sentence.anchor))
     if found is None or not found.present:
         raise LerfWildError(f"{sentence.anchor!r} was not found.")
-    target = scene.stage.from_world(np.array([found.position]))[0]
+    aimed, target = by_thing(scene, found.position, found.core_M3)
     source = Provenance("text", text, anchor=sentence.anchor)
-    return settle(scene, population, choice, target, source)
+    return settle(aimed, population, choice, target, source)
 
 
 def judged(

@@ -42,6 +42,7 @@ from lerf_wild.wildlife.population_files import edit_population, read_population
 from lerf_wild.wildlife.sentences import Sentence, read_sentence
 from lerf_wild.wildlife.settling import (
     Scene,
+    by_thing,
     places_for,
     settle,
     settle_program,
@@ -192,7 +193,7 @@ class WildlifePanel(ViewerControl):
         self._widgets.say("Looking for room ...")
         sentence, scene = read_sentence(text), self._scene()
         choice = self._choice(scene, sentence)
-        target = self._target(scene, sentence.anchor)
+        scene, target = self._aim(scene, sentence.anchor)
         self._settle(scene, choice, target, Provenance("text", text, anchor=sentence.anchor))
 
     def _settle(self, scene: Scene, choice: Choice, target: np.ndarray, source: Provenance) -> None:
@@ -226,12 +227,12 @@ class WildlifePanel(ViewerControl):
         self._items.library = lambda: library
         scene = self._scene()
         source = Provenance("hand", str(choice.asset), licence=choice.licence)
-        self._settle(scene, choice, self._target(scene, None), source)
+        self._settle(scene, choice, self._looked_at(scene), source)
 
     def _add_photo(self, name: str, content: bytes) -> None:
         self._widgets.say("Reading the photo ...")
         program, scene = program_of_photo(name, content), self._scene()
-        target, source = self._target(scene, None), Provenance("photo", name[:256] or "photo")
+        target, source = self._looked_at(scene), Provenance("photo", name[:256] or "photo")
         placed: list[Item] = []
         refused: list[str] = []
 
@@ -253,7 +254,9 @@ class WildlifePanel(ViewerControl):
         words = text if text.strip() else population.item(self._needed()).what.split(",")[0]
         sentence = read_sentence(words)
         choice = self._choice(scene, sentence)
-        near = None if sentence.anchor is None else self._target(scene, sentence.anchor)
+        near = None
+        if sentence.anchor is not None:
+            scene, near = self._aim(scene, sentence.anchor)
         found = places_for(scene, population, choice, near)
         self._show_places(np.array([place.foot_3 for place in found]).reshape(-1, 3))
         by = "" if near is None else f"; the brighter, the nearer to {plain(str(sentence.anchor))}"
@@ -298,11 +301,12 @@ class WildlifePanel(ViewerControl):
         index = build_index(scene.library, encoder)
         return find_by_words(index, scene.library, [words], encoder)[0]
 
-    def _target(self, scene: Scene, anchor: str | None) -> np.ndarray:
-        """Where the named thing is, else where a browser looks."""
+    def _aim(self, scene: Scene, anchor: str | None) -> tuple[Scene, np.ndarray]:
+        """The place and where in it the named thing is, else where a browser looks."""
         if anchor is None:
-            return self._looked_at(scene)
-        return scene.stage.from_world(np.array([self._found(anchor)[1].position]))[0]
+            return scene, self._looked_at(scene)
+        found = self._found(anchor)[1]
+        return by_thing(scene, found.position, found.core_M3)
 
     def _found(self, words: str) -> tuple[SurfacePoints, Answer]:
         """Points of the scene's table with how relevant each is for a thing, and where it is."""

@@ -7,7 +7,7 @@ phrase was found is in metres where the capture has a metric scale.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -63,10 +63,12 @@ class Answer:
     """None for a phrase that is not there."""
     regions: int
     """Number of separate things found."""
+    core_M3: Float[np.ndarray, "M 3"] = field(repr=False, compare=False)
+    """The more relevant points of the most relevant thing; none for a phrase that is not there."""
 
     def as_dict(self) -> dict[str, object]:
-        """Returns the answer as JSON values."""
-        return asdict(self)
+        """Returns the answer as JSON values, without its points."""
+        return {name: value for name, value in asdict(self).items() if name != "core_M3"}
 
 
 def scene_scores(relevancy_NP: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "P"]:
@@ -119,6 +121,7 @@ def _answer(
         position=_triple(place.to_world(peak_3[None])[0]),
         box=_box(place, regions[0]) if regions else None,
         regions=len(regions),
+        core_M3=place.to_world(regions[0].core_M3 if regions else np.zeros((0, 3))),
     )
 
 

@@ -15,13 +15,13 @@ from PIL import Image
 from rich.console import Console
 
 from lerf_wild.cli.pictures import captioned, overlay
-from lerf_wild.cli.wildlife import chosen_by_words, named_things, scene_of_run, target_of
+from lerf_wild.cli.wildlife import aim_of, chosen_by_words, named_things, scene_of_run
 from lerf_wild.errors import LerfWildError
 from lerf_wild.language.thresholds import MASK_RELEVANCY
 from lerf_wild.wildlife.items import Provenance
 from lerf_wild.wildlife.population import Population
 from lerf_wild.wildlife.sentences import read_sentence
-from lerf_wild.wildlife.settling import settle, settle_program
+from lerf_wild.wildlife.settling import by_thing, settle, settle_program
 from lerf_wild.wildlife.uploads import read_photo
 
 COLOURS = np.array(
@@ -54,15 +54,15 @@ def populated(run: Any, sentences: Sequence[str], photo: Path | None = None) -> 
         if found is None or not found.present:
             refused.append(f"{text}: nothing in the scene looks like it")
             continue
-        target = scene.stage.from_world(np.array([found.position]))[0]
+        aimed, target = by_thing(scene, found.position, found.core_M3)
         source = Provenance("text", text, anchor=sentence.anchor)
         try:
             choice = chosen_by_words(run, scene, sentence)
-            population, _ = settle(scene, population, choice, target, source)
+            population, _ = settle(aimed, population, choice, target, source)
         except LerfWildError as error:
             refused.append(f"{text}: {error}")
     if photo is not None:
-        target = target_of(console, run, scene, None)
+        target = aim_of(console, run, scene, None)[1]
         source = Provenance("photo", photo.name)
         population, _, left = settle_program(scene, population, read_photo(photo), target, source)
         refused += left

@@ -159,7 +159,7 @@ def _by_text(
     if height_m is not None:
         sentence = replace(sentence, height_m=height_m)
     choice = chosen_by_words(run, scene, sentence, seed)
-    target = target_of(console, run, scene, sentence.anchor, at)
+    scene, target = aim_of(console, run, scene, sentence.anchor, at)
     source = Provenance("text", text, anchor=sentence.anchor)
     return _settled(run, scene, choice, target, source, yaw)
 
@@ -192,19 +192,25 @@ def _settled(
     return placed
 
 
-def target_of(
+def aim_of(
     console: Console, run: "Run", scene: "Scene", anchor: str | None, at: tuple[float, ...] = ()
-) -> np.ndarray:
-    """Where it should go, on the stage: as typed, by a thing, or the middle of the place.
+) -> tuple["Scene", np.ndarray]:
+    """Where it should go: the place, and where on its stage.
+
+    That is as typed, by a thing (what the thing takes of the ground is taken then), or in the
+    middle of the place.
 
     Raises:
         WildlifeError: when nothing looks like the thing.
     """
+    from lerf_wild.wildlife.settling import by_thing
+
     if at:
-        return scene.stage.from_world(np.array([[*at, 0.0][:3]], np.float64))[0]
+        return scene, scene.stage.from_world(np.array([[*at, 0.0][:3]], np.float64))[0]
     if anchor is None:
         known = np.argwhere(scene.ground.is_known_GG) + 0.5
-        return np.array([*(scene.ground.low_2 + scene.ground.cell_m * known.mean(axis=0)), 0.0])
+        middle_2 = scene.ground.low_2 + scene.ground.cell_m * known.mean(axis=0)
+        return scene, np.array([*middle_2, 0.0])
     with counting(console, f"looking for {anchor}", len(run.dataset("train"))) as advance:
         found = named_things(run, [anchor], advance)[0]
     if not found.present:
@@ -212,7 +218,7 @@ def target_of(
             f"Nothing in the scene looks like {anchor[:60]!r} (score {found.score:.2f}).\n"
             "Name another thing, or say where with --at X Y."
         )
-    return scene.stage.from_world(np.array([found.position]))[0]
+    return by_thing(scene, found.position, found.core_M3)
 
 
 def named_things(
@@ -253,7 +259,7 @@ def _by_program(
 
     read = read_program(program) if program is not None else read_photo(photo)
     source = Provenance("photo", photo.name) if photo else Provenance("program", program.name)
-    centre, placed, refused = target_of(console, run, scene, None, at), [], []
+    centre, placed, refused = aim_of(console, run, scene, None, at)[1], [], []
 
     def change(population: "Population") -> "Population":
         population, found, left = settle_program(scene, population, read, centre, source)

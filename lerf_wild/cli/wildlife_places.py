@@ -10,11 +10,11 @@ from rich.table import Table
 from lerf_wild.cli.progress import say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.cli.wildlife import (
+    aim_of,
     chosen_by_words,
     item_row,
     open_populated,
     scene_of_run,
-    target_of,
 )
 
 SHOWN = 20
@@ -43,8 +43,8 @@ def wildlife_where(
     run = open_populated(load_config, data)
     scene = scene_of_run(run, library_dir)
     choice = chosen_by_words(run, scene, sentence)
-    target = target_of(console, run, scene, sentence.anchor)
-    found = places_for(scene, run.model.items.shown().population, choice, target)
+    aimed, target = aim_of(console, run, scene, sentence.anchor)
+    found = places_for(aimed, run.model.items.shown().population, choice, target)
     rows = [
         {
             "position": scene.stage.to_world(place.foot_3[None])[0].tolist(),

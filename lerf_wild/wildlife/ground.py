@@ -209,6 +209,19 @@ def laid_on(ground: Ground, sheet: Sheet, points_N3: NDArray) -> Ground:
     return replace(laid, is_taken_KK=is_taken, obstacles_N3=obstacles, sheet=sheet)
 
 
+def beside(ground: Ground, thing_M3: NDArray) -> Ground:
+    """The same ground with what a thing takes of it taken, also where that passes for ground.
+
+    Args:
+        ground: What was found of a place.
+        thing_M3: Surface points of the thing, on the stage. A wide flat boulder looks like ground.
+    """
+    rise_M = thing_M3[:, 2] - ground.height(thing_M3[:, :2])
+    size = ground.is_taken_KK.shape
+    own = _closed(thing_M3[rise_M < LOW_M, :2], ground.low_2, 0.5 * ground.cell_m, size)
+    return replace(ground, is_taken_KK=ground.is_taken_KK | own)
+
+
 def _finished(rough: Ground, points_N3: NDArray) -> Ground:
     """The ground from points beside all that stands, carried on below it, and its obstacles."""
     rise = points_N3[:, 2] - rough.height(points_N3[:, :2])
@@ -227,13 +240,20 @@ def _taken(
     points_N3: NDArray, rise_N: NDArray, low_2: NDArray, cell_m: float, size: tuple[int, int]
 ) -> NDArray[np.bool_]:
     """Cells in which something low stands; what encloses others has an inside without points."""
-    low = points_N3[(rise_N > OBSTACLE_M) & (rise_N < LOW_M)]
-    cells = np.floor((low[:, :2] - low_2) / cell_m).astype(int)
+    is_low_N = (rise_N > OBSTACLE_M) & (rise_N < LOW_M)
+    return _closed(points_N3[is_low_N, :2], low_2, cell_m, size)
+
+
+def _closed(
+    xy_N2: NDArray, low_2: NDArray, cell_m: float, size: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Cells with enough points, small gaps between them closed, and all that they enclose."""
+    cells = np.floor((xy_N2 - low_2) / cell_m).astype(int)
     cells = cells[((cells >= 0) & (cells < size)).all(axis=1)]
     count = np.bincount(cells[:, 0] * size[1] + cells[:, 1], minlength=size[0] * size[1])
     outside = np.pad(count.reshape(size) >= MIN_TAKEN, 1)
-    closed = ndimage.binary_closing(outside, np.ones((3, 3)))[1:-1, 1:-1]
-    return ndimage.binary_fill_holes(closed)
+    whole = ndimage.binary_closing(outside, np.ones((3, 3)))[1:-1, 1:-1]
+    return ndimage.binary_fill_holes(whole)
 
 
 def _carried_on(own_N3: NDArray, rough: Ground) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ Frame: the stage (metres, z up), unless named world.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from lerf_wild.program.frames import to_level, yaw_of
 from lerf_wild.program.types import Program
 from lerf_wild.wildlife.choosing import Choice, choose_object
 from lerf_wild.wildlife.footprints import footprint_of
-from lerf_wild.wildlife.ground import Ground
+from lerf_wild.wildlife.ground import Ground, beside
 from lerf_wild.wildlife.items import Item, Provenance, checked, quaternion_of, upright
 from lerf_wild.wildlife.looks import look_of
 from lerf_wild.wildlife.placing import (
@@ -64,6 +64,17 @@ def settle(
     place = find_place(box, target, scene.ground, others, yaw_rad, reach_m, item.what)
     item = _placed(item, scene.stage, place.foot_3, place.yaw_rad)
     return with_item(population, item), item
+
+
+def by_thing(
+    scene: Scene, position_3: Sequence[float], core_M3: NDArray
+) -> tuple[Scene, NDArray[np.float64]]:
+    """The place with what a thing takes of it taken, and where on its stage the thing is.
+
+    Position and surface points of the thing are in the capture's coordinates.
+    """
+    ground = beside(scene.ground, scene.stage.from_world(core_M3))
+    return replace(scene, ground=ground), scene.stage.from_world(np.array([position_3]))[0]
 
 
 def settle_by_hand(

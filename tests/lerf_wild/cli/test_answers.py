@@ -46,7 +46,9 @@ def test_a_phrase_is_found_where_it_is(plain_run, found):
     fox, whale = answers(plain_run, found)
     assert fox.present
     assert not whale.present
-    assert whale.box is None
+    assert whale.box is None and len(whale.core_M3) == 0
+    inside = np.abs(fox.core_M3 - BOX_CENTRE_WORLD) < 0.5 * BOX_SIZE_WORLD + 1e-4
+    assert inside.all() and "core_M3" not in fox.as_dict()
     assert fox.regions == 1
     assert fox.scale == pytest.approx(0.2 * WORLD_PER_NERF * METRES_PER_WORLD)
     np.testing.assert_allclose(fox.box.centre, BOX_CENTRE_WORLD, atol=0.03)

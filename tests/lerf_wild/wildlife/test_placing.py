@@ -9,7 +9,7 @@ import pytest
 
 from lerf_wild.errors import WildlifeError
 from lerf_wild.wildlife.footprints import Box, Footprint, covered, is_inside, touched
-from lerf_wild.wildlife.ground import Sheet, find_ground
+from lerf_wild.wildlife.ground import Sheet, beside, find_ground
 from lerf_wild.wildlife.placing import (
     TIGHT_M,
     UNSURE_M,
@@ -246,6 +246,23 @@ def test_of_unsure_places_the_one_by_sure_ground_comes_first(ground):
     unasked = replace(known, sheet=None)
     assert (unasked.to_sure(np.zeros((3, 2))) == 0).all()
     assert find_place(print_, np.array([-0.02, 0.0]), unasked, reach_m=0.5).foot_3[0] < -0.2
+
+
+def test_by_a_flat_thing_that_passes_for_ground_is_beside_it(ground):
+    rim = np.linspace(0, 2 * np.pi, 400)
+    ring = np.concatenate(
+        [r * np.column_stack([np.cos(rim), np.sin(rim)]) for r in (0.6, 0.65, 0.7)]
+    )
+    slab = np.column_stack([ring, true_height(ring)])
+    high = np.column_stack([ring + [3.0, 1.5], true_height(ring + [3.0, 1.5]) + 1.5])
+    taken = beside(ground, np.concatenate([slab, high]))
+    assert taken.is_taken(np.array([[0.0, 0.0], [0.65, 0.0], [0.0, -0.3]])).all()
+    assert not taken.is_taken(np.array([[0.9, 0.0], [3.0, 1.5]])).any()
+    assert (taken.is_taken_KK >= ground.is_taken_KK).all()
+    print_ = Footprint(np.array([-0.2, -0.2, 0.0]), np.array([0.2, 0.2, 0.8]))
+    assert np.linalg.norm(find_place(print_, np.zeros(2), ground).foot_3[:2]) < 0.2
+    assert np.linalg.norm(find_place(print_, np.zeros(2), taken).foot_3[:2]) > 0.7
+    assert (beside(ground, np.zeros((0, 3))).is_taken_KK == ground.is_taken_KK).all()
 
 
 def test_a_place_on_level_ground_comes_before_one_on_a_bank(ground):

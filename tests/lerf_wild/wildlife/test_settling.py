@@ -20,6 +20,7 @@ from lerf_wild.wildlife.population import Population, undone, with_swap
 from lerf_wild.wildlife.sentences import read_sentence
 from lerf_wild.wildlife.settling import (
     Scene,
+    by_thing,
     places_for,
     settle,
     settle_by_hand,
@@ -90,6 +91,18 @@ def test_an_item_by_a_log_stands_beside_it_on_the_ground(scene):
     population, other = settle(scene, population, choice, target, source)
     assert other.id == "raven_2"
     assert np.linalg.norm(np.subtract(item.position, other.position)) > 0.15
+
+
+def test_by_a_thing_what_it_takes_is_taken_for_that_item_alone(scene):
+    rim = np.linspace(0, 2 * np.pi, 300)
+    slab = np.column_stack([np.cos(rim) - 2.0, np.sin(rim) + 1.0, np.full(300, -0.1)])
+    core = scene.stage.to_world(slab)
+    aimed, target = by_thing(scene, core[0], core)
+    np.testing.assert_allclose(target, slab[0], atol=1e-9)
+    assert aimed.ground.is_taken(slab[:, :2]).all() and not scene.ground.is_taken(slab[:, :2]).any()
+    choice = choose_asset("raven", scene.library)
+    _, item = settle(aimed, Population(), choice, np.array([-2.0, 1.0, 0.0]), Provenance())
+    assert np.linalg.norm(np.subtract(item.position[:2], [-2.0, 1.0])) > 1.0
 
 
 def test_by_hand_stands_on_the_ground_or_says_why_not(scene):
