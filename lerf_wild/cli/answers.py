@@ -6,8 +6,8 @@ phrase was found is in metres where the capture has a metric scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -30,8 +30,21 @@ TOP_SHARE = 2e-4
 point must not make a phrase present."""
 
 
-Look = Callable[[int, list[FoundRegion]], list[FoundRegion]]
-"""Puts the regions of the phrase of an index into a better order (see `cli.second_look`)."""
+FAINT, FAINT_BAND = 0.35, 0.12
+"""A phrase whose score is over the first may be a thing that the field knows faintly; it is what is
+at most the second below the score."""
+SEEN = 0.65
+"""Evidence of field and photos from which such a thing is there."""
+
+
+class Look(Protocol):
+    """A second opinion on regions (see `cli.second_look`)."""
+
+    def __call__(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
+        """The regions of the phrase of an index in a better order."""
+
+    def evidence(self, index: int, region: FoundRegion) -> float:
+        """How much speaks for a region, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,8 @@ def scene_scores(relevancy_NP: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "P
 def answers(place: Placed, found: ScoredScene, look: Look | None = None) -> list[Answer]:
     """Returns an answer for each phrase of a sampled scene.
 
-    With `look` things that a phrase fits about as well are told apart by the photos.
+    With `look` things that a phrase fits about as well are told apart by the photos, and what the
+    field knows faintly is there if they show it.
     """
     scores_P = scene_scores(found.points.relevancy_NP)
     gap = point_gap(found.points.positions_N3)
@@ -105,19 +119,37 @@ def _answer(
 ) -> Answer:
     points_N3, scores_N = found.points.positions_N3, found.points.relevancy_NP[:, index]
     size = float(found.size_P[index])
-    present = score > EXISTENCE_RELEVANCY
     # Boxes are upright in the nerf frame, whose z points up whatever the capture's own axes are.
     # Where points are sparse, neighbours are linked however small the thing that is sought.
     link = max(size, LINK_GAPS * gap / LINK_SHARE)
     support_N = supported(points_N3, scores_N, SUPPORT_GAPS * gap)
-    regions = find_regions(points_N3, scores_N, link, support_N=support_N) if present else []
-    regions = regions if look is None else look(index, regions)
-    peak_3 = np.asarray(regions[0].peak if regions else points_N3[int(np.argmax(support_N))])
+    regions = []
+    if score > EXISTENCE_RELEVANCY:
+        regions = find_regions(points_N3, scores_N, link, support_N=support_N)
+        regions = regions if look is None else look(index, regions)
+    elif look is not None and score > FAINT:
+        floor = score - FAINT_BAND
+        faint = find_regions(points_N3, scores_N, link, floor, floor, 1, support_N)
+        shown = max((look.evidence(index, one) for one in faint), default=0.0)
+        score, regions = (shown, faint) if shown > SEEN else (score, [])
+    return _described(place, found, index, score, regions, support_N)
+
+
+def _described(
+    place: Placed,
+    found: ScoredScene,
+    index: int,
+    score: float,
+    regions: list[FoundRegion],
+    support_N: Float[np.ndarray, "N"],
+) -> Answer:
+    best = found.points.positions_N3[int(np.argmax(support_N))]
+    peak_3 = np.asarray(regions[0].peak if regions else best)
     return Answer(
         phrase=found.phrases[index],
-        present=present,
+        present=score > EXISTENCE_RELEVANCY,
         score=score,
-        scale=size * place.length_per_nerf,
+        scale=float(found.size_P[index]) * place.length_per_nerf,
         position=_triple(place.to_world(peak_3[None])[0]),
         box=_box(place, regions[0]) if regions else None,
         regions=len(regions),

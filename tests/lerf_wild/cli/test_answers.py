@@ -68,6 +68,44 @@ def test_one_stray_point_is_not_where_a_phrase_is(plain_run, found):
     np.testing.assert_allclose(fox.box.centre, BOX_CENTRE_WORLD, atol=0.03)
 
 
+class Witness:
+    """Photos that speak for everything as much, or put regions the other way round."""
+
+    def __init__(self, says: float) -> None:
+        self.says, self.asked = says, []
+
+    def __call__(self, index, regions):
+        return regions[::-1]
+
+    def evidence(self, index, region):
+        self.asked.append((index, region))
+        return self.says
+
+
+def test_what_the_field_knows_faintly_is_there_if_photos_show_it(plain_run, found):
+    scores = found.points.relevancy_NP.copy()
+    scores[:, 1] = 0.2
+    scores[4000:, 1] = 0.5
+    faint = replace(found, points=replace(found.points, relevancy_NP=scores))
+    shown, unshown = Witness(0.7), Witness(0.6)
+    whale = answers(plain_run, faint, shown)[1]
+    assert whale.present and whale.score == 0.7 and whale.regions == 1
+    np.testing.assert_allclose(whale.box.centre, BOX_CENTRE_WORLD, atol=0.03)
+    assert [index for index, _ in shown.asked] == [1]
+    for look in (unshown, None):
+        whale = answers(plain_run, faint, look)[1]
+        assert not whale.present and whale.score == pytest.approx(0.5) and whale.box is None
+    assert not answers(plain_run, found, shown)[1].present and len(shown.asked) == 1
+
+
+def test_regions_come_in_the_order_of_the_second_look(plain_run, found):
+    scores = found.points.relevancy_NP.copy()
+    scores[:60, 0] = 0.7
+    two = replace(found, points=replace(found.points, relevancy_NP=scores))
+    first, second = (answers(plain_run, two, look)[0].position for look in (None, Witness(0.0)))
+    assert first != second
+
+
 def test_boxes_turn_with_their_quaternion(plain_run, found):
     box = answers(plain_run, found)[0].box
     w, x, y, z = box.wxyz
