@@ -115,22 +115,15 @@ class SceneTable:
     def answer(self, query: Query, size: float | None) -> BakedAnswer | None:
         """Scores the scene's surfaces at a size (metres or world units); None without a table."""
         answerer = self._answerer
-        if answerer is None:
-            return None
-        return answerer.answer(
-            query.embeddings_PD.float().cpu().numpy(),
-            query.canonical_CD.float().cpu().numpy(),
-            size,
-            query.temperature,
-        )
+        return None if answerer is None else _asked(answerer, query, size)
 
-    def places(self, query: Query) -> tuple[ScoredScene, list[Answer]] | None:
-        """Points with their scores and where things are, as the commands say it; None without a
-        table."""
-        found = self.answer(query, None)
-        if found is None or self._answerer is None:
-            return None
-        scored = scored_by(self._answerer.baked, found, query.phrases, query.canonical)
+    def places(self, query: Query) -> tuple[ScoredScene, list[Answer]]:
+        """The table's points with their scores, and where things are, as the commands say it."""
+        # Training may put another table in its place meanwhile.
+        answerer = self._answerer
+        assert answerer is not None
+        found = _asked(answerer, query, None)
+        scored = scored_by(answerer.baked, found, query.phrases, query.canonical)
         return scored, answers(self._run, scored, second_look(self._run, query, scored))
 
     def nerf_points(self) -> Float[np.ndarray, "N 3"]:
@@ -145,6 +138,15 @@ class SceneTable:
         nearest = int(np.abs(np.log(baked.sizes_S / max(size, 1e-9))).argmin())
         codes_VK = baked.codes_SKV[nearest].T.astype(np.float32) * baked.steps_K
         return codes_VK @ baked.basis_DK.T
+
+
+def _asked(answerer: Answerer, query: Query, size: float | None) -> BakedAnswer:
+    return answerer.answer(
+        query.embeddings_PD.float().cpu().numpy(),
+        query.canonical_CD.float().cpu().numpy(),
+        size,
+        query.temperature,
+    )
 
 
 def _surfaces_version(model: Any) -> Hashable:

@@ -312,13 +312,12 @@ class WildlifePanel(ViewerControl):
         """Points of the scene's table with how relevant each is for a thing, and where it is."""
         panel = getattr(self._pipeline[0], "relevancy_panel", None)
         table = getattr(panel, "_table", None)
+        if table is None or not table.is_there:
+            raise WildlifeError("The scene is still being looked through. Try again shortly.")
         from lerf_wild.language.relevancy import make_query
 
         query = make_query([words], self._pipeline[0].model.encoder())
-        found = None if table is None else table.places(query)
-        if found is None:
-            raise WildlifeError("The scene is still being looked through. Try again shortly.")
-        scored, (answer,) = found
+        scored, (answer,) = table.places(query)
         if not answer.present:
             raise WildlifeError(f"Nothing in the scene looks like {words[:60]!r}.")
         return scored.points, answer

@@ -180,7 +180,9 @@ def test_a_thing_of_the_photos_is_taken_out_and_comes_back(panel, monkeypatch):
     rest = np.column_stack([draw.uniform(-5, 5, (500, 2)), np.full(500, 0.5)])
     points = panel._items.stage.to_nerf(np.concatenate([fox, rest]))
     relevancy = np.concatenate([np.full(300, 0.8), np.full(500, 0.2)])
-    monkeypatch.setattr(panel, "_found", lambda words: (points, relevancy))
+    seen = SimpleNamespace(positions_N3=points, relevancy_NP=relevancy[:, None])
+    where = SimpleNamespace(position=tuple(World().to_world(points[:1])[0]))
+    monkeypatch.setattr(panel, "_found", lambda words: (seen, where))
     act = panel._widgets.actions
     act.clear("red fox")
     wait_until(lambda: panel.population.clearings)
