@@ -129,8 +129,16 @@ def _answer(
         regions = regions if look is None else look(index, regions)
     elif look is not None and score > FAINT:
         floor = score - FAINT_BAND
-        faint = find_regions(points_N3, scores_N, link, floor, floor, 1, support_N)
-        shown = max((look.evidence(index, one) for one in faint), default=0.0)
+        faint = find_regions(
+            points_N3,
+            scores_N,
+            link,
+            threshold=floor,
+            existence=floor,
+            max_regions=1,
+            support_N=support_N,
+        )
+        shown = look.evidence(index, faint[0]) if faint else 0.0
         score, regions = (shown, faint) if shown > SEEN else (score, [])
     return _described(place, found, index, score, regions, support_N)
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from rich.console import Console
 from torch import Tensor
 
 from lerf_wild.cli.runs import Run
@@ -56,7 +57,8 @@ class SecondLook:
     """Puts the regions of a phrase into the order that field and photos agree on."""
 
     views: Views
-    photo: Callable[[int], Float[Tensor, "3 H W"]]
+    photo: Callable[[int], Float[Tensor, "3 H W"] | None]
+    """None for a photo that can't be read any more: the others speak."""
     points_N3: Float[np.ndarray, "N 3"]
     size_P: Float[np.ndarray, "P"]
     """Size at which each phrase was found, in the units of the points."""
@@ -103,7 +105,7 @@ class SecondLook:
         views = torch.where(seen_C1[:, 0], depth_C1[:, 0], torch.inf).argsort()
         for view in views[: min(VIEWS, int(seen_C1.sum()))].tolist():
             side = size * float(self.views.intrinsics_C6[view, 1] / depth_C1[view, 0])
-            yield cropped(self.photo(view), pixels_C12[view, 0], side)
+            yield from self._cut(view, pixels_C12[view, 0], side)
 
     def _wholes(self, region: FoundRegion) -> Iterator[Float[Tensor, "3 h w"]]:
         """Squares around what is seen of it, in the photos that show most of it and largest."""
@@ -114,7 +116,14 @@ class SecondLook:
             middle_2, side = square_around(pixels_CM2[view, seen_CM[view]])
             found.append((float(seen_CM[view].float().mean()) * side**2, view, middle_2, side))
         for _, view, middle_2, side in sorted(found, key=lambda one: -one[0])[:VIEWS]:
-            yield cropped(self.photo(view), middle_2, side)
+            yield from self._cut(view, middle_2, side)
+
+    def _cut(
+        self, view: int, middle_2: Float[Tensor, "2"], side: float
+    ) -> Iterator[Float[Tensor, "3 h w"]]:
+        photo_3HW = self.photo(view)
+        if photo_3HW is not None:
+            yield cropped(photo_3HW, middle_2, side)
 
     def _projected(self, points_N3: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         poses_C34, intrinsics_C6 = self.views
@@ -138,14 +147,39 @@ def second_look(run: Run, query: Query, found: ScoredScene) -> SecondLook:
     cameras = dataset.cameras.to("cpu")
     columns = (cameras.fx, cameras.fy, cameras.cx, cameras.cy, cameras.width, cameras.height)
     views = Views(cameras.camera_to_worlds, torch.cat(columns, dim=1).float())
-    encoder, items = run.model.encoder(), getattr(run.model, "items", None)
+    items = getattr(run.model, "items", None)
+    return SecondLook(
+        views,
+        _Photos(dataset),
+        found.points.positions_N3,
+        found.size_P,
+        query,
+        run.model.encoder(),
+        None if items is None else items.holds,
+    )
 
-    def photo(index: int) -> Tensor:
-        rgb_HW3 = dataset.get_image_float32(index)[..., :3]
+
+@dataclass
+class _Photos:
+    """The photos of a dataset; says once that one can't be read, for a field is there without."""
+
+    dataset: Any
+    was_told: bool = False
+
+    def __call__(self, index: int) -> Float[Tensor, "3 H W"] | None:
+        try:
+            rgb_HW3 = self.dataset.get_image_float32(index)[..., :3]
+        except OSError as error:
+            self._tell(self.dataset.image_filenames[index], error)
+            return None
         return rgb_HW3.permute(2, 0, 1)
 
-    added: Any = None if items is None else items.holds
-    return SecondLook(views, photo, found.points.positions_N3, found.size_P, query, encoder, added)
+    def _tell(self, path: Any, error: OSError) -> None:
+        if not self.was_told:
+            why = error.strerror or error
+            line = f"{path}: can't be read ({why}); places are told apart without such photos."
+            Console(stderr=True).print(line, style="yellow", markup=False)
+        self.was_told = True
 
 
 def nearest(

@@ -15,6 +15,7 @@ from lerf_wild.cli.second_look import (
     MARGIN,
     SecondLook,
     Views,
+    _Photos,
     cropped,
     nearest,
     square_around,
@@ -97,6 +98,23 @@ def test_what_is_hidden_or_out_of_sight_has_only_the_field(look):
     assert hidden.evidence(0, region(0.5, 0.7)) == pytest.approx(0.7)
     assert look.evidence(0, region(9.0, 0.7)) == pytest.approx(0.7)
     assert look.evidence(0, region(0.5, 0.7, depth=-2.0)) == pytest.approx(0.7)
+
+
+def test_photos_that_cannot_be_read_are_done_without_and_named_once(look, capsys):
+    class Half:
+        image_filenames = ["photos/0.png", "photos/1.png"]
+
+        def get_image_float32(self, index):
+            if index == 0:
+                raise FileNotFoundError(2, "No such file or directory")
+            return look.photo(index).permute(1, 2, 0)
+
+    red, all_read = region(0.5, 0.7), look.evidence(0, region(0.5, 0.7))
+    half = replace(look, photo=_Photos(Half()))
+    assert half.evidence(0, red) == pytest.approx(all_read, abs=0.05)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("photos/0.png: can't be read (No such file or directory)") == 1
+    assert replace(look, photo=lambda _: None).evidence(0, red) == pytest.approx(0.7)
 
 
 def test_tiles_have_the_size_of_the_query_at_their_depth(look):
