@@ -4,7 +4,9 @@ Each run is given its share of the sentences, one after the other, so that items
 other's way too. The named things are the habitat's own, taken in turn. Of every item is asked:
 
     right_kind     it is what the sentence says, does what it says and has the height it says
-    near           its outline, seen from above, is within 0.5 m of that of the named thing
+    near           its outline, seen from above, is within 0.5 m of that of the named thing, or of
+                   another that goes by that name too (`synth.taxonomy`: a leopard is also a spotted
+                   carnivore)
     grounded       the level on which it stands is within 2 cm of the true ground's mean height
                    under its soles
     free           no triangle of it goes through one of the habitat's things or of another item,
@@ -34,6 +36,7 @@ from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.cli.wildlife import named_things, open_populated, scene_of_run
 from lerf_wild.errors import LerfWildError
 from lerf_wild.synth.habitat import Habitat
+from lerf_wild.synth.taxonomy import with_synonyms
 from lerf_wild.wildlife.choosing import choose
 from lerf_wild.wildlife.items import Item, Provenance
 from lerf_wild.wildlife.population import Population
@@ -192,7 +195,7 @@ def judged(
     bodies += [
         (scene.stage.to_world(one.vertices_V3), one.look.faces_F3) for one in standing.values()
     ]
-    named = [one.vertices() for one in habitat.items if one.asset.phrases[0] == thing]
+    named = [one.vertices() for one in habitat.items if thing in with_synonyms(one.asset.phrases)]
     soles = vertices[vertices[:, 2] < vertices[:, 2].min() + SOLE_M]
     rise = item.position[2] - habitat.terrain.height(soles[:, :2].astype(np.float32))
     return Outcome(

@@ -193,10 +193,18 @@ class WildlifePanel(ViewerControl):
         self._widgets.say("Looking for room ...")
         sentence, scene = read_sentence(text), self._scene()
         choice = self._choice(scene, sentence)
-        scene, target = self._aim(scene, sentence.anchor)
-        self._settle(scene, choice, target, Provenance("text", text, anchor=sentence.anchor))
+        scene, target, others = self._aim(scene, sentence.anchor)
+        source = Provenance("text", text, anchor=sentence.anchor)
+        self._settle(scene, choice, target, source, others)
 
-    def _settle(self, scene: Scene, choice: Choice, target: np.ndarray, source: Provenance) -> None:
+    def _settle(
+        self,
+        scene: Scene,
+        choice: Choice,
+        target: np.ndarray,
+        source: Provenance,
+        others: str | None = None,
+    ) -> None:
         placed: list[Item] = []
 
         def change(population: Population) -> Population:
@@ -205,14 +213,16 @@ class WildlifePanel(ViewerControl):
             return population
 
         edit_population(self._items.path, change)
-        self._took(placed)
+        self._took(placed, others)
 
-    def _took(self, placed: Sequence[Item]) -> None:
-        """Shows the first of the items that were placed just now."""
+    def _took(self, placed: Sequence[Item], others: str | None = None) -> None:
+        """Shows the first of the items that were placed just now, and where else was meant."""
         self._show_places(None)
         self._chosen = placed[0].id
         self.refresh()
-        self._widgets.say("<br />".join(f"{one.id}: {plain(one.what)}" for one in placed))
+        lines = [f"{one.id}: {plain(one.what)}" for one in placed]
+        lines += [] if others is None else [f"{plain(others)}. Drag it to another."]
+        self._widgets.say("<br />".join(lines))
 
     def _add_mesh(self, name: str, content: bytes) -> None:
         widgets = self._widgets
@@ -256,7 +266,7 @@ class WildlifePanel(ViewerControl):
         choice = self._choice(scene, sentence)
         near = None
         if sentence.anchor is not None:
-            scene, near = self._aim(scene, sentence.anchor)
+            scene, near, _ = self._aim(scene, sentence.anchor)
         found = places_for(scene, population, choice, near)
         self._show_places(np.array([place.foot_3 for place in found]).reshape(-1, 3))
         by = "" if near is None else f"; the brighter, the nearer to {plain(str(sentence.anchor))}"
@@ -301,12 +311,13 @@ class WildlifePanel(ViewerControl):
         index = build_index(scene.library, encoder)
         return find_by_words(index, scene.library, [words], encoder)[0]
 
-    def _aim(self, scene: Scene, anchor: str | None) -> tuple[Scene, np.ndarray]:
-        """The place and where in it the named thing is, else where a browser looks."""
+    def _aim(self, scene: Scene, anchor: str | None) -> tuple[Scene, np.ndarray, str | None]:
+        """The place and where in it the named thing is, else where a browser looks; and a line on
+        other things that go by that name."""
         if anchor is None:
-            return scene, self._looked_at(scene)
+            return scene, self._looked_at(scene), None
         found = self._found(anchor)[1]
-        return by_thing(scene, found.position, found.core_M3)
+        return *by_thing(scene, found.position, found.core_M3), found.others()
 
     def _found(self, words: str) -> tuple[SurfacePoints, Answer]:
         """Points of the scene's table with how relevant each is for a thing, and where it is."""

@@ -35,6 +35,8 @@ FAINT, FAINT_BAND = 0.35, 0.12
 at most the second below the score."""
 SEEN = 0.65
 """Evidence of field and photos from which such a thing is there."""
+ALIKE = 0.05
+"""A phrase fits another thing about as well if no more than this less speaks for it."""
 
 
 class Look(Protocol):
@@ -78,10 +80,20 @@ class Answer:
     """Number of separate things found."""
     core_M3: Float[np.ndarray, "M 3"] = field(repr=False, compare=False)
     """The more relevant points of the most relevant thing; none for a phrase that is not there."""
+    alike: tuple[tuple[float, ...], ...] = ()
+    """The most relevant places of other things that the phrase fits about as well."""
 
     def as_dict(self) -> dict[str, object]:
         """Returns the answer as JSON values, without its points."""
         return {name: value for name, value in asdict(self).items() if name != "core_M3"}
+
+    def others(self) -> str | None:
+        """A line on other things that the phrase fits about as well; None where there is none."""
+        if not self.alike:
+            return None
+        places = ", ".join(f"({', '.join(f'{x:.2f}' for x in one)})" for one in self.alike)
+        at = "(" + ", ".join(f"{x:.2f}" for x in self.position) + ")"
+        return f"{self.phrase!r} fits {1 + len(self.alike)} places about as well: {at}, {places}"
 
 
 def scene_scores(relevancy_NP: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "P"]:
@@ -153,6 +165,7 @@ def _described(
 ) -> Answer:
     best = found.points.positions_N3[int(np.argmax(support_N))]
     peak_3 = np.asarray(regions[0].peak if regions else best)
+    alike = [one.peak for one in regions[1:] if one.support > regions[0].support - ALIKE]
     return Answer(
         phrase=found.phrases[index],
         present=score > EXISTENCE_RELEVANCY,
@@ -162,6 +175,7 @@ def _described(
         box=_box(place, regions[0]) if regions else None,
         regions=len(regions),
         core_M3=place.to_world(regions[0].core_M3 if regions else np.zeros((0, 3))),
+        alike=tuple(_triple(place.to_world(np.asarray([peak]))[0]) for peak in alike),
     )
 
 

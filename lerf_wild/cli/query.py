@@ -11,7 +11,7 @@ from rich.table import Table
 from lerf_wild.cli.answers import Answer, answers
 from lerf_wild.cli.baked import one_of, open_baked_run
 from lerf_wild.cli.phrases import read_phrases
-from lerf_wild.cli.progress import counting
+from lerf_wild.cli.progress import counting, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.frames import Placed
 from lerf_wild.language.phrases import CANONICAL_PHRASES
@@ -60,7 +60,7 @@ def query(
 
     run = open_run(source, data)
     found = ask(console, run, wanted, canonical, num_points, seed)
-    console.print(answer_table(run, found))
+    show(console, run, found)
     write_report(json_file, query_report(run, found, canonical, num_points), seed=seed)
 
 
@@ -73,7 +73,7 @@ def _query_baked(
 ) -> None:
     run = open_baked_run(path)
     found = answers(run.baked, run.score(wanted, canonical))
-    console.print(answer_table(run.baked, found))
+    show(console, run.baked, found)
     about = {"baked": str(path), "encoder": run.baked.encoder}
     write_report(json_file, _report(run.baked, found, canonical, len(run.baked), about))
 
@@ -94,6 +94,13 @@ def ask(
     with counting(console, "looking through views", len(run.dataset("train"))) as advance:
         scene = sample_scene(run, asked, num_points, seed, advance)
     return answers(run, scene, second_look(run, asked, scene))
+
+
+def show(console: Console, place: Placed, found: Sequence[Answer]) -> None:
+    """Prints the answers, and where else there is what a phrase fits about as well."""
+    console.print(answer_table(place, found))
+    for line in filter(None, (one.others() for one in found)):
+        say(console, f"{line}.")
 
 
 def answer_table(place: Placed, found: Sequence[Answer]) -> Table:

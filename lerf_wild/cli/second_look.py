@@ -11,7 +11,7 @@ Symbols: C cameras, N points of the scene, M points of a region, V views of it, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -68,13 +68,13 @@ class SecondLook:
     """Which points are of things that no photo shows."""
 
     def __call__(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
-        """The regions, the likeliest first; those with no rival stay where they are."""
+        """The regions, the likeliest first, rivals with their evidence for support; those with no
+        rival stay where they are."""
         rivals = [one for one in regions if one.support > regions[0].support - MARGIN]
         if len(rivals) < 2:
             return regions
-        evidence = [self.evidence(index, one) for one in rivals]
-        order = np.argsort([-one for one in evidence], kind="stable")
-        return [rivals[k] for k in order] + regions[len(rivals) :]
+        weighed = [replace(one, support=self.evidence(index, one)) for one in rivals]
+        return sorted(weighed, key=lambda one: -one.support) + regions[len(rivals) :]
 
     def evidence(self, index: int, region: FoundRegion) -> float:
         """Mean of what the field, tiles and crops of the whole say of a region, 0 to 1.

@@ -218,7 +218,15 @@ def aim_of(
             f"Nothing in the scene looks like {anchor[:60]!r} (score {found.score:.2f}).\n"
             "Name another thing, or say where with --at X Y."
         )
+    say_others(console, found)
     return by_thing(scene, found.position, found.core_M3)
+
+
+def say_others(console: Console, found: "Answer") -> None:
+    """Says where else there is what a phrase fits about as well, if there is."""
+    others = found.others()
+    if others is not None:
+        say(console, f"{others}.\nThe first is meant; --at X Y says otherwise.")
 
 
 def named_things(

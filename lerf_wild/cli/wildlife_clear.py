@@ -8,7 +8,7 @@ from rich.console import Console
 
 from lerf_wild.cli.progress import counting, say
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.cli.wildlife import ANCHOR_POINTS, check_place, open_populated
+from lerf_wild.cli.wildlife import ANCHOR_POINTS, check_place, open_populated, say_others
 from lerf_wild.errors import InputError, WildlifeError
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def _relevant_points(
             f"Nothing in the scene looks like {thing[:60]!r} (score {found.score:.2f}).\n"
             "Name another thing, or say where with --at X Y."
         )
+    say_others(console, found)
     points_N3 = items.stage.from_nerf(scene.points.positions_N3)
     return (
         points_N3,

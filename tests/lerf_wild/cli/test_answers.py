@@ -106,6 +106,21 @@ def test_regions_come_in_the_order_of_the_second_look(plain_run, found):
     assert first != second
 
 
+@pytest.mark.parametrize("second, fits", [(0.88, True), (0.7, False)])
+def test_a_phrase_that_fits_two_things_about_as_well_says_so(plain_run, found, second, fits):
+    places, scores = found.points.positions_N3.copy(), found.points.relevancy_NP.copy()
+    places[:1000] = places[4000:5000] + [2.0, 0.0, 0.0]
+    scores[4000:, 0], scores[:1000, 0] = 0.9, second
+    points = replace(found.points, positions_N3=places, relevancy_NP=scores)
+    fox = answers(plain_run, replace(found, points=points))[0]
+    assert len(fox.alike) == int(fits)
+    assert (fox.others() is None) != fits
+    if fits:
+        other = ", ".join(f"{x:.2f}" for x in fox.alike[0])
+        assert fox.others().startswith(f"{fox.phrase!r} fits 2 places") and other in fox.others()
+        assert fox.as_dict()["alike"] == fox.alike
+
+
 def test_boxes_turn_with_their_quaternion(plain_run, found):
     box = answers(plain_run, found)[0].box
     w, x, y, z = box.wxyz
