@@ -30,7 +30,7 @@ TOP_SHARE = 2e-4
 point must not make a phrase present."""
 
 
-FAINT, FAINT_BAND = 0.35, 0.12
+FAINT, FAINT_BAND = 0.25, 0.12
 """A phrase whose score is over the first may be a thing that the field knows faintly; it is what is
 at most the second below the score."""
 SEEN = 0.65

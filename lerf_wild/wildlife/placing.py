@@ -45,8 +45,9 @@ UNSURE_M, TIGHT_M = 0.4, 0.4
 GUESS = 1.0
 """How much further for each metre from an item's soles to sure ground: nearly all of that is right
 within 2 cm, half of what is half a metre off it, and nothing a metre off."""
-BANK_DEG = 10.0
-"""Ground that comes out steeper is not sure: the bank of a pond is bent less than it truly is."""
+LEVEL_DEG, BANK_DEG = 5.0, 10.0
+"""Ground that comes out steeper than the first is less and less sure, and steeper than the second
+no surer than what the photos don't tell: the bank of a pond is bent less than it truly is."""
 WIDE_M = 0.15
 """Leaves reach a little further than the field knows of them."""
 SURE_SOLES, SURE_SHARE = 0.9, 0.75
@@ -148,9 +149,13 @@ def _best_free(
 
 def _doubt(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
     """How much further off a place counts for its ground."""
-    unsure = not _is_sure(print_, spot_2, yaw_rad, ground)
-    guessed = GUESS * float(ground.to_sure(touched(print_, spot_2, yaw_rad)).mean())
-    return UNSURE_M * unsure + guessed
+    soles = touched(print_, spot_2, yaw_rad)
+    guessed = GUESS * float(ground.to_sure(soles).mean())
+    if not _is_sure(print_, spot_2, yaw_rad, ground):
+        return UNSURE_M + guessed
+    slope_deg = np.degrees(np.arccos(min(1.0, float(ground.normal(soles)[:, 2].mean()))))
+    steep = (slope_deg - LEVEL_DEG) / (BANK_DEG - LEVEL_DEG)
+    return UNSURE_M * float(np.clip(steep, 0.0, 1.0)) + guessed
 
 
 def _tightness(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
@@ -164,12 +169,10 @@ def _place(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -
 
 
 def _is_sure(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> bool:
-    """Whether the photos agree on the ground on which an item would stand, and it is no bank."""
-    soles = touched(print_, spot_2, yaw_rad)
+    """Whether the photos agree on the ground on which an item would stand."""
     below = ground.is_sure(covered(print_, spot_2, yaw_rad)).mean()
-    if ground.is_sure(soles).mean() < SURE_SOLES or below < SURE_SHARE:
-        return False
-    return bool(ground.normal(soles)[:, 2].mean() > np.cos(np.radians(BANK_DEG)))
+    soles = ground.is_sure(touched(print_, spot_2, yaw_rad)).mean()
+    return bool(soles >= SURE_SOLES and below >= SURE_SHARE)
 
 
 def free_places(

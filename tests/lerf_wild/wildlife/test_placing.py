@@ -11,6 +11,8 @@ from lerf_wild.errors import WildlifeError
 from lerf_wild.wildlife.footprints import Box, Footprint, covered, is_inside, touched
 from lerf_wild.wildlife.ground import Sheet, beside, find_ground
 from lerf_wild.wildlife.placing import (
+    BANK_DEG,
+    LEVEL_DEG,
     TIGHT_M,
     UNSURE_M,
     WIDE_M,
@@ -154,6 +156,14 @@ def is_sure(ground, place) -> bool:
     )
 
 
+def doubt(ground, place) -> float:
+    """0 on sure level ground, 1 on unsure ground and on banks."""
+    soles = touched(BOX, place.foot_3[:2], place.yaw_rad)
+    slope_deg = np.degrees(np.arccos(ground.normal(soles)[:, 2].mean()))
+    steep = np.interp(slope_deg, (LEVEL_DEG, BANK_DEG), (0.0, 1.0))
+    return steep if is_sure(ground, place) else 1.0
+
+
 def is_tight(ground, place) -> bool:
     points = ground.obstacles_N3
     near = points[np.linalg.norm(points[:, :2] - place.foot_3[:2], axis=1) < BOX.radius + WIDE_M]
@@ -165,7 +175,7 @@ def test_free_places_are_those_of_the_grid_where_some_heading_is_free(ground):
     found = free_places(BOX, ground, near_2=near, step_m=1.0)
     far = np.array([np.linalg.norm(place.foot_3[:2] - near) for place in found])
     costs = [
-        gap + UNSURE_M * (not is_sure(ground, one)) + TIGHT_M * is_tight(ground, one)
+        gap + UNSURE_M * doubt(ground, one) + TIGHT_M * is_tight(ground, one)
         for gap, one in zip(far, found)
     ]
     assert costs == sorted(costs)
@@ -270,8 +280,10 @@ def test_a_place_on_level_ground_comes_before_one_on_a_bank(ground):
     bank = np.broadcast_to(np.minimum(0.0, 0.25 * cells)[:, None], ground.height_GG.shape)
     bare = replace(ground, height_GG=bank, sheet=None, obstacles_N3=np.zeros((0, 3)))
     print_ = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 0.8]))
-    target = np.array([-0.3, 1.0])
-    assert find_place(print_, target, bare, yaw_rad=0.0).foot_3[0] >= 0.0
+    near, nearer = np.array([-0.2, 1.0]), np.array([0.0, 1.0])
+    assert find_place(print_, near, bare, yaw_rad=0.0).foot_3[0] >= 0.0
+    # The crest is half as steep, and half as much is done about it.
+    assert 0.0 < find_place(print_, nearer, bare, yaw_rad=0.0).foot_3[0] < 0.15
     far = np.array([-1.9, 1.0])
     np.testing.assert_allclose(find_place(print_, far, bare, yaw_rad=0.0).foot_3[:2], far)
 
