@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 ANCHOR_POINTS = 40_000
 """Surface points that are asked where a named thing is."""
+UNSURE = (
+    "The photos hardly tell how high the ground is under {0}: look whether it stands well "
+    "(`wildlife move --item {0}` puts that right)."
+)
 
 
 def wildlife_place(
@@ -62,6 +66,8 @@ def wildlife_place(
         data: Where the capture is now, if it has been moved.
         json_file: Where to write what was placed as JSON.
     """
+    from lerf_wild.wildlife.settling import stands_surely
+
     _check_given((text, program, photo, asset, animal), at)
     console = Console()
     run = open_populated(load_config, data)
@@ -76,6 +82,8 @@ def wildlife_place(
         placed = _by_hand(run, scene, choice, at, yaw, height_m)
     for item in placed:
         say(console, f"{item.id}: {_where(item)}")
+        if not stands_surely(scene, item):
+            say(console, UNSURE.format(item.id))
     say(console, f"See it: lerf-wild view --load-config {run.folder / 'wildlife.yml'}")
     write_report(json_file, {"placed": [item_row(item) for item in placed]}, seed=seed)
 

@@ -151,7 +151,7 @@ def _doubt(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -
     """How much further off a place counts for its ground."""
     soles = touched(print_, spot_2, yaw_rad)
     guessed = GUESS * float(ground.to_sure(soles).mean())
-    if not _is_sure(print_, spot_2, yaw_rad, ground):
+    if not is_on_sure_ground(print_, spot_2, yaw_rad, ground):
         return UNSURE_M + guessed
     slope_deg = np.degrees(np.arccos(min(1.0, float(ground.normal(soles)[:, 2].mean()))))
     steep = (slope_deg - LEVEL_DEG) / (BANK_DEG - LEVEL_DEG)
@@ -168,7 +168,7 @@ def _place(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -
     return Place(foot_3, float(yaw_rad))
 
 
-def _is_sure(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> bool:
+def is_on_sure_ground(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> bool:
     """Whether the photos agree on the ground on which an item would stand."""
     below = ground.is_sure(covered(print_, spot_2, yaw_rad)).mean()
     soles = ground.is_sure(touched(print_, spot_2, yaw_rad)).mean()

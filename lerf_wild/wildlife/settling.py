@@ -28,6 +28,7 @@ from lerf_wild.wildlife.placing import (
     find_place,
     foot_height,
     free_places,
+    is_on_sure_ground,
 )
 from lerf_wild.wildlife.population import Population, free_id, with_item
 from lerf_wild.wildlife.stage import Stage
@@ -188,6 +189,13 @@ def places_for(
     box = footprint_of(look_of(item, scene.library), item.height_m)
     near = None if near_3 is None else np.asarray(near_3, np.float64)[:2]
     return free_places(box, scene.ground, standing_of(scene, population), near)
+
+
+def stands_surely(scene: Scene, item: Item) -> bool:
+    """Whether the photos tell how high the ground is on which an item stands."""
+    box = footprint_of(look_of(item, scene.library), item.height_m)
+    foot = scene.stage.from_world(np.array([item.position]))[0]
+    return is_on_sure_ground(box, foot[:2], yaw_in(scene.stage, item), scene.ground)
 
 
 def standing_of(scene: Scene, population: Population) -> list[Standing]:

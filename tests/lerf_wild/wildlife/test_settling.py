@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -13,7 +15,7 @@ from lerf_wild.frames import Placed
 from lerf_wild.program.types import Program, SceneObject, Settings
 from lerf_wild.wildlife.choosing import choose, choose_animal, choose_asset
 from lerf_wild.wildlife.footprints import footprint_of
-from lerf_wild.wildlife.ground import find_ground
+from lerf_wild.wildlife.ground import Sheet, find_ground
 from lerf_wild.wildlife.items import Provenance
 from lerf_wild.wildlife.placing import TIGHT_M, UNSURE_M, why_not
 from lerf_wild.wildlife.population import Population, undone, with_swap
@@ -27,6 +29,7 @@ from lerf_wild.wildlife.settling import (
     settle_program,
     settled_again,
     standing_of,
+    stands_surely,
     swapped,
     yaw_in,
 )
@@ -117,6 +120,17 @@ def test_by_hand_stands_on_the_ground_or_says_why_not(scene):
     for place in ((50.0, 0.0), (0.0, 0.0, -2.0)):
         with pytest.raises(WildlifeError):
             settle_by_hand(scene, Population(), choice, place)
+
+
+def test_items_on_ground_that_hardly_a_photo_shows_are_told_apart(scene):
+    size = (60, 60)
+    is_sure = np.broadcast_to(np.arange(60)[:, None] >= 30, size)
+    sheet = Sheet(np.array([-6.0, -6.0]), 0.2, np.zeros(size), is_sure)
+    known = replace(scene, ground=replace(scene.ground, sheet=sheet))
+    choice = choose_asset("raven", scene.library)
+    at = [settle_by_hand(known, Population(), choice, (x, 1.0))[1] for x in (-2.0, 2.0)]
+    assert [stands_surely(known, item) for item in at] == [False, True]
+    assert all(stands_surely(scene, item) for item in at)
 
 
 def test_a_program_keeps_its_distances_and_names_what_it_cannot_place(scene):
