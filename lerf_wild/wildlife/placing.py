@@ -6,7 +6,7 @@ An item's footprint is the upright box around it, turned by its yaw; what is hig
 own. A place is free when no surface point of the scene and no other item's box is within SPARE_M of
 these, between ankles and top. Of free places the nearest is taken, where one on ground of which the
 photos are not sure, or with little room around it, counts as further away; the more so, the further
-it is from sure ground.
+it is from sure ground. What is no longer by the target counts most.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ STEP_M = 0.1
 YAWS = 8
 SEARCH_M = 2.5
 """How far from where it was asked for a place is looked for."""
+BY_M, FAR = 0.3, 3.0
+"""What is this much further off than the nearest free place is still by a thing; beyond, each metre
+counts as so many."""
 UNSURE_M, TIGHT_M = 0.4, 0.4
 """How much further it may be to a place with sure ground, and to one with WIDE_M of room around."""
 GUESS = 1.0
@@ -131,20 +134,27 @@ def _best_free(
     others: Sequence[Neighbour],
 ) -> Place | None:
     """The nearest free place, where unsure ground and tight room count as if it were further."""
-    found, lowest = None, np.inf
+    found, lowest, nearest = None, np.inf, np.inf
     for spot in spots_N2:
         distance = float(np.linalg.norm(spot - target_2))
-        if distance >= lowest:
+        if _further(distance, nearest) >= lowest:
             break
         for yaw in yaws:
             # The costliest test comes last: most places are no better than what was found.
-            cost = distance + _doubt(print_, spot, yaw, ground)
+            cost = _further(distance, nearest) + _doubt(print_, spot, yaw, ground)
             if cost >= lowest or _in_the_way(print_, spot, yaw, ground, others) is not None:
                 continue
+            nearest = min(nearest, distance)
             cost += _tightness(print_, spot, yaw, ground)
             if cost < lowest:
                 found, lowest = _place(print_, spot, yaw, ground), cost
     return found
+
+
+def _further(distance: float, nearest: float) -> float:
+    """How much further off than the nearest free place one counts; 0 while none is known."""
+    beyond = max(0.0, distance - nearest)
+    return beyond + (FAR - 1.0) * max(0.0, beyond - BY_M)
 
 
 def _doubt(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
@@ -200,14 +210,18 @@ def free_places(
     neighbours, yaws = _neighbours(others), np.arange(YAWS) * 2 * np.pi / YAWS
     free = [_best_free(print_, spot, spot[None], yaws, ground, neighbours) for spot in spots]
     found = [one for one in free if one is not None]
-    if near_2 is None:
+    if near_2 is None or not found:
         return found
-    return sorted(found, key=lambda one: _cost(print_, one, near_2, ground))
+    away = [float(np.linalg.norm(one.foot_3[:2] - near_2)) for one in found]
+    costs = [
+        _further(one, min(away)) + _cost(print_, place, ground) for one, place in zip(away, found)
+    ]
+    return [found[k] for k in np.argsort(costs, kind="stable")]
 
 
-def _cost(print_: Footprint, place: Place, target_2: NDArray, ground: Ground) -> float:
+def _cost(print_: Footprint, place: Place, ground: Ground) -> float:
     at = (print_, place.foot_3[:2], place.yaw_rad, ground)
-    return float(np.linalg.norm(place.foot_3[:2] - target_2)) + _doubt(*at) + _tightness(*at)
+    return _doubt(*at) + _tightness(*at)
 
 
 def why_not(

@@ -12,6 +12,8 @@ from lerf_wild.wildlife.footprints import Box, Footprint, covered, is_inside, to
 from lerf_wild.wildlife.ground import Sheet, beside, find_ground
 from lerf_wild.wildlife.placing import (
     BANK_DEG,
+    BY_M,
+    FAR,
     LEVEL_DEG,
     TIGHT_M,
     UNSURE_M,
@@ -174,9 +176,10 @@ def test_free_places_are_those_of_the_grid_where_some_heading_is_free(ground):
     near = np.array([1.0, 1.0])
     found = free_places(BOX, ground, near_2=near, step_m=1.0)
     far = np.array([np.linalg.norm(place.foot_3[:2] - near) for place in found])
+    beyond = far - far.min()
     costs = [
-        gap + UNSURE_M * doubt(ground, one) + TIGHT_M * is_tight(ground, one)
-        for gap, one in zip(far, found)
+        further + UNSURE_M * doubt(ground, one) + TIGHT_M * is_tight(ground, one)
+        for further, one in zip(np.maximum(beyond, FAR * beyond - (FAR - 1.0) * BY_M), found)
     ]
     assert costs == sorted(costs)
     for place in found:
