@@ -40,7 +40,7 @@ STEP_M = 0.1
 YAWS = 8
 SEARCH_M = 2.5
 """How far from where it was asked for a place is looked for."""
-BY_M, FAR = 0.3, 3.0
+BY_M, FAR = 0.3, 1.6
 """What is this much further off than the nearest free place is still by a thing; beyond, each metre
 counts as so many."""
 UNSURE_M, TIGHT_M = 0.4, 0.4
