@@ -74,7 +74,11 @@ class SecondLook:
         if len(rivals) < 2:
             return regions
         weighed = [replace(one, support=self.evidence(index, one)) for one in rivals]
-        return sorted(weighed, key=lambda one: -one.support) + regions[len(rivals) :]
+        weighed.sort(key=lambda one: -one.support)
+        # What the field alone speaks for is not to be compared with what the photos had a say in.
+        most = weighed[-1].support - MARGIN
+        rest = [replace(one, support=min(one.support, most)) for one in regions[len(rivals) :]]
+        return weighed + rest
 
     def evidence(self, index: int, region: FoundRegion) -> float:
         """Mean of what the field, tiles and crops of the whole say of a region, 0 to 1.

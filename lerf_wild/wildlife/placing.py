@@ -6,7 +6,7 @@ An item's footprint is the upright box around it, turned by its yaw; what is hig
 own. A place is free when no surface point of the scene and no other item's box is within SPARE_M of
 these, between ankles and top. Of free places the nearest is taken, where one on ground of which the
 photos are not sure, or with little room around it, counts as further away; the more so, the further
-it is from sure ground. What is no longer by the target counts most.
+it is from sure ground, and so does what is no longer by the target.
 """
 
 from __future__ import annotations

@@ -78,6 +78,13 @@ def test_photos_decide_between_rivals(look):
     assert first.support == look.evidence(0, red) > 0.8 > look.evidence(0, green) == second.support
 
 
+def test_what_is_not_looked_at_never_comes_before_what_is(look):
+    green, other = region(-0.5, 0.90), region(-0.5, 0.89)
+    blurred = region(0.5, 0.90 - 2 * MARGIN)
+    *looked, last = look(0, [green, other, blurred])
+    assert last.peak == blurred.peak and last.support <= min(r.support for r in looked) - MARGIN
+
+
 def test_what_the_field_is_sure_of_is_not_asked_again(look):
     green, red = region(-0.5, 0.80), region(0.5, 0.80 - 2 * MARGIN)
     assert look(0, [green, red]) == [green, red]
