@@ -91,9 +91,9 @@ class Answer:
         """A line on other things that the phrase fits about as well; None where there is none."""
         if not self.alike:
             return None
-        places = ", ".join(f"({', '.join(f'{x:.2f}' for x in one)})" for one in self.alike)
-        at = "(" + ", ".join(f"{x:.2f}" for x in self.position) + ")"
-        return f"{self.phrase!r} fits {1 + len(self.alike)} places about as well: {at}, {places}"
+        places = (self.position, *self.alike)
+        listed = ", ".join(f"({', '.join(f'{x:.2f}' for x in one)})" for one in places)
+        return f"{self.phrase!r} fits {len(places)} places about as well: {listed}"
 
 
 def scene_scores(relevancy_NP: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "P"]:

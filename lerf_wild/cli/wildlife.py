@@ -234,7 +234,10 @@ def say_others(console: Console, found: "Answer") -> None:
     """Says where else there is what a phrase fits about as well, if there is."""
     others = found.others()
     if others is not None:
-        say(console, f"{others}.\nThe first is meant; --at X Y says otherwise.")
+        # `where` says this too, and has no --at.
+        say(
+            console, f"{others}.\nThe first is meant; `place` and `clear` take another by --at X Y."
+        )
 
 
 def named_things(
