@@ -96,7 +96,8 @@ def raw_eval(
         yaws: Templates an asset that the reader looks up.
         refine: First scenes of each sort on which rendering and comparing is measured too, of
             the reader and of the trained baselines.
-        baselines: Runs of `ns-train raw` to compare with, such as permuted_ids=FOLDER.
+        baselines: What was trained to compare with, such as permuted_ids=FOLDER: runs of `ns-train
+            raw`, or folders with a writer.safetensors of RAW's own decoder.
         output_dir: Where to keep what has been measured; a run that was stopped goes on there.
         encoder: What compares drawn programs with pictures: wild-clip, auto, or any open_clip
             model.
@@ -146,7 +147,7 @@ def _contest(
     # Figures are of the starters, whoever measures them.
     library = starter_library()
     reader = open_reader(weights, library)
-    others = {name: open_reader(folder, library) for name, folder in _named(baselines).items()}
+    others = {name: _baseline(folder, reader) for name, folder in _named(baselines).items()}
     likeness = None
     if networks:
         likeness, missing = load_likeness(*networks)
@@ -155,6 +156,17 @@ def _contest(
             say(console, f"LPIPS is left out: its network can't be had ({missing[:100]}).")
     usual = usual_of([sample.program for sample in drawn_samples(USUAL_SCENES, 1, USUAL_SEED)])
     return Contest(reader, others, usual, likeness, yaws, refine)
+
+
+def _baseline(folder: Path, reader: Any) -> Any:
+    """A trained baseline: RAW's own decoder where the folder has one, else a reader."""
+    from lerf_wild.inverse.program_llama_files import WRITER
+    from lerf_wild.inverse.program_llama_use import open_writer
+    from lerf_wild.inverse.program_use import open_reader
+
+    if (folder / WRITER).is_file():
+        return open_writer(folder, reader.library, reader.templates)
+    return open_reader(folder, reader.library)
 
 
 def _named(baselines: tuple[str, ...]) -> dict[str, Path]:

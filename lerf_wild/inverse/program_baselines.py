@@ -58,7 +58,7 @@ def constant(usual: Usual) -> Reading:
     """The same program, whatever the picture."""
     objects = usual.program.objects
     focal = focal_px(usual.program, SIZE)
-    boxes = np.array([_box(item, focal) for item in objects]).reshape(-1, 4)
+    boxes = np.array([place_in_picture(item, focal) for item in objects]).reshape(-1, 4)
     return _reading(usual.program, boxes, usual)
 
 
@@ -98,7 +98,8 @@ def _middle(rows: Sequence[tuple[SceneObject, Program]], pitch: float) -> tuple[
     return middle, yaw
 
 
-def _box(item: SceneObject, focal: float) -> tuple[float, float, float, float]:
+def place_in_picture(item: SceneObject, focal: float) -> tuple[float, float, float, float]:
+    """About where an object as wide as high is seen in a picture of ``SIZE`` pixels."""
     x, y, z = item.loc_m
     column, foot, size = SIZE / 2 - focal * x / z, SIZE / 2 + focal * y / z, -focal / z
     half = item.height_m * size / 2

@@ -155,10 +155,12 @@ def read_samples(
     return readings
 
 
-def records_of(samples: Sequence[Sample], readings: Sequence[Reading]) -> list[Record]:
-    """Records of samples and what was read of them."""
+def records_of(samples: Sequence[Sample], readings: Sequence[Reading | None]) -> list[Record]:
+    """Records of samples and what was read of them; None stands for a text that doesn't parse."""
     return [
-        record(sample.program, reparsed(reading.program), reading.candidates)
+        record(sample.program, None)
+        if reading is None
+        else record(sample.program, reparsed(reading.program), reading.candidates)
         for sample, reading in zip(samples, readings, strict=True)
     ]
 

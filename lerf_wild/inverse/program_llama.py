@@ -39,10 +39,16 @@ class LlamaSpec:
     patch_width: int = 1024
     appearance: int = 1024
     rank: int = 128
+    """Of LoRA; 0 trains the language model as a whole, for one that begins from nothing."""
     alpha: int = 256
     dropout: float = 0.05
     feedback: bool = True
     linear_heads: bool = False
+    low_precision: bool = False
+    """Whether the language model runs in bfloat16."""
+    standardised: bool = False
+    """Whether patch tokens are brought to mean 0 and variance 1 first, which RAW's projector, that
+    begins as LLaVA's, has no need of."""
 
 
 class Written(NamedTuple):
@@ -53,15 +59,42 @@ class Written(NamedTuple):
     rotations_R9: Tensor
 
 
+class _Out(NamedTuple):
+    """What the language model says of T tokens."""
+
+    states_BTD: Tensor
+    logits_BTN: Tensor
+    past: Any
+
+
+class Projector(nn.Module):
+    """Patch tokens (..., V) of the image encoder as tokens (..., D) of the language model."""
+
+    def __init__(self, patch_width: int, width: int, standardised: bool = False) -> None:
+        super().__init__()
+        # What all tokens share would drown in what tells them apart; momentum None is the plain
+        # mean of all batches.
+        self.scale = nn.BatchNorm1d(patch_width, momentum=None, affine=False)
+        self.linear = nn.Linear(patch_width, width)
+        self.standardised = standardised
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Tokens in the same order."""
+        if self.standardised:
+            patches = self.scale(patches.flatten(0, -2)).view_as(patches)
+        return self.linear(patches)
+
+
 class LlamaReader(nn.Module):
-    """Projector, language model with LoRA, and heads; the image encoder stays outside, frozen."""
+    """Projector, language model with LoRA (or trained as a whole), heads; the image encoder stays
+    outside, frozen."""
 
     def __init__(self, language: nn.Module, tokens: Tokens, spec: LlamaSpec | None = None) -> None:
         super().__init__()
         self.spec = spec = spec or LlamaSpec()
         self.tokens, width = tokens, language.config.hidden_size
-        self.language = with_lora(language, spec)
-        self.projector = nn.Linear(spec.patch_width, width)
+        self.language = with_lora(language, spec, tokens) if spec.rank else language
+        self.projector = Projector(spec.patch_width, width, spec.standardised)
         self.rotation = ValueHead(width, 9, spec.linear_heads)
         self.appearance = ValueHead(width, spec.appearance, spec.linear_heads)
         self.fed_rotation = nn.Linear(9, width)
@@ -75,9 +108,9 @@ class LlamaReader(nn.Module):
         norm."""
         ids, clips, rotations = self._padded(programs)
         inputs = self._inputs(patches_BPV, ids, clips, rotations)
-        states, logits = self._run(inputs)
+        out = self._run(inputs)
         before = patches_BPV.shape[1] - 1
-        states, logits = states[:, before:-1], logits[:, before:-1]
+        states, logits = out.states_BTD[:, before:-1], out.logits_BTN[:, before:-1]
         labels = ids.masked_fill(ids < 0, IGNORED)
         read = states[labels == self.tokens.clip], states[labels == self.tokens.rotation]
         text = functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
@@ -101,11 +134,9 @@ class LlamaReader(nn.Module):
         x = self.projector(patches_PV)[None]
         past, numbers, clips, rotations = None, [], [], []
         for _ in range(most_tokens):
-            out = self.language(
-                inputs_embeds=x, past_key_values=past, use_cache=True, output_hidden_states=True
-            )
-            past, state = out.past_key_values, out.hidden_states[-1][:, -1]
-            number = int(out.logits[0, -1].argmax())
+            out = self._run(x, past_key_values=past, use_cache=True)
+            past, state = out.past, out.states_BTD[:, -1]
+            number = int(out.logits_BTN[0, -1].argmax())
             if number == self.tokens.end:
                 break
             numbers.append(number)
@@ -124,7 +155,7 @@ class LlamaReader(nn.Module):
 
     def _padded(self, programs: list[Slots]) -> tuple[Tensor, Tensor, Tensor]:
         """Token numbers (B, T) with -1 behind the end, and all slots in the order of the text."""
-        device = self.projector.weight.device
+        device = self.projector.linear.weight.device
         rows = [[*self.tokens.encode(slots.text), self.tokens.end] for slots in programs]
         ids = torch.full((len(rows), max(map(len, rows))), -1, device=device)
         for row, numbers in zip(ids, rows):
@@ -146,16 +177,19 @@ class LlamaReader(nn.Module):
             x = x + fed
         return torch.cat([self.projector(patches_BPV).to(x.dtype), x], dim=1)
 
-    def _run(self, inputs_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        out = self.language(inputs_embeds=inputs_BTD, output_hidden_states=True)
-        return out.hidden_states[-1], out.logits
+    def _run(self, inputs_BTD: Tensor, **options: Any) -> _Out:
+        device = inputs_BTD.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.spec.low_precision):
+            out = self.language(inputs_embeds=inputs_BTD, output_hidden_states=True, **options)
+        return _Out(out.hidden_states[-1].float(), out.logits.float(), out.past_key_values)
 
     def _embed(self, ids_BT: Tensor) -> Tensor:
         return self.language.get_input_embeddings()(ids_BT)
 
 
-def with_lora(language: nn.Module, spec: LlamaSpec) -> nn.Module:
-    """Freezes a language model and adds LoRA to all its linear layers but the last.
+def with_lora(language: nn.Module, spec: LlamaSpec, tokens: Tokens) -> nn.Module:
+    """Freezes a language model and adds LoRA to all its linear layers but the last; the slots' own
+    tokens are learned too.
 
     Raises:
         InputError: when peft is missing.
@@ -165,12 +199,14 @@ def with_lora(language: nn.Module, spec: LlamaSpec) -> nn.Module:
     except ImportError:
         raise InputError("The language model needs peft: pip install 'lerf-wild[llm]'.") from None
     layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    slots = [tokens.clip, tokens.rotation]
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=spec.alpha,
         lora_dropout=spec.dropout,
         bias="none",
         target_modules=layers,
+        trainable_token_indices=dict.fromkeys(("embed_tokens", "lm_head"), slots),
         task_type="CAUSAL_LM",
     )
     with warnings.catch_warnings():

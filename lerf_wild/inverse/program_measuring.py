@@ -8,21 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lerf_wild.errors import InputError
 from lerf_wild.inverse.program_baselines import Usual, constant, medians
 from lerf_wild.inverse.program_data import drawn_samples
 from lerf_wild.inverse.program_detector import SIZE
-from lerf_wild.inverse.program_evaluation import Pair, Record, read_samples, records_of
+from lerf_wild.inverse.program_evaluation import Pair, Record, records_of
 from lerf_wild.inverse.program_inference import Reading
 from lerf_wild.inverse.program_likeness import Likeness
 from lerf_wild.inverse.program_samples import Sample
 from lerf_wild.inverse.program_templates import YAWS
 from lerf_wild.inverse.program_use import OpenReader
 from lerf_wild.program.printer import print_program
+from lerf_wild.program.types import Program
 from lerf_wild.render.scene_program import finder, render_program
 from lerf_wild.storage.atomic import write_json, writing
 from lerf_wild.storage.cache import content_key
@@ -40,6 +42,21 @@ OWN = (OURS, ONE, MEDIANS, CONSTANT, REFINED)
 "refined_" and its name."""
 Records = dict[str, list[Record]]
 """By the name of a reader or baseline."""
+Readings = Sequence[Reading | None]
+"""Of samples; None for a text that doesn't parse."""
+
+
+class Reads(Protocol):
+    """Whoever reads pictures as programs."""
+
+    key: str
+    """Hash of the weights."""
+
+    def readings(self, samples: Sequence[Sample], yaws: int) -> Sequence[Reading | None]:
+        """What is read of samples with some templates an asset; None where it doesn't parse."""
+
+    def refined(self, reading: Reading, photo: NDArray[np.uint8]) -> Reading:
+        """The reading made to agree with its picture."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +64,8 @@ class Contest:
     """Who is measured, and how."""
 
     reader: OpenReader
-    others: Mapping[str, OpenReader]
-    """Readers that were trained as baselines."""
+    others: Mapping[str, Reads]
+    """What was trained as a baseline."""
     usual: Usual
     likeness: Likeness | None = None
     yaws: int = YAWS
@@ -68,13 +85,13 @@ class Contest:
             "yaws": self.yaws,
         }
 
-    def readings(self, samples: Sequence[Sample], refine: int) -> dict[str, list[Reading]]:
+    def readings(self, samples: Sequence[Sample], refine: int) -> dict[str, Readings]:
         """What everyone says of samples; refinement takes the first ones alone."""
-        ours = _read(self.reader, samples, self.yaws)
-        said = {OURS: ours, ONE: _read(self.reader, samples, 1)}
+        ours = self.reader.readings(samples, self.yaws)
+        said: dict[str, Readings] = {OURS: ours, ONE: self.reader.readings(samples, 1)}
         said[MEDIANS] = [medians(reading, self.usual) for reading in ours]
         said[CONSTANT] = [constant(self.usual)] * len(samples)
-        said |= {name: _read(other, samples, YAWS) for name, other in self.others.items()}
+        said |= {name: other.readings(samples, YAWS) for name, other in self.others.items()}
         if refine > 0:
             said[REFINED] = _refined(self.reader, ours[:refine], samples)
             for name, other in self.others.items():
@@ -86,14 +103,14 @@ class Contest:
         said = self.readings(samples, refine)
         return {name: self._measured(samples[: len(row)], row) for name, row in said.items()}
 
-    def _measured(self, samples: Sequence[Sample], readings: Sequence[Reading]) -> list[Record]:
+    def _measured(self, samples: Sequence[Sample], readings: Readings) -> list[Record]:
         rows = records_of(samples, readings)
         if self.likeness is None:
             return rows
         find = finder(self.reader.library)
         drawn = {
             key: render_program(program, SIZE, SIZE, find).picture.rgb
-            for key, program in {id(r): r.program for r in readings}.items()
+            for key, program in {id(r): r.program if r else Program() for r in readings}.items()
         }
         shown = [drawn[id(reading)] for reading in readings]
         alike = self.likeness.between([sample.rgb for sample in samples], shown)
@@ -157,15 +174,11 @@ def kept_piece(path: Path, key: str) -> Records | None:
         return None
 
 
-def _read(reader: OpenReader, samples: Sequence[Sample], yaws: int) -> list[Reading]:
-    templates = reader.templates.fewer(yaws)
-    return read_samples(reader.model, samples, templates, reader.ground_GD, reader.threshold)
-
-
-def _refined(
-    reader: OpenReader, readings: Sequence[Reading], samples: Sequence[Sample]
-) -> list[Reading]:
-    return [reader.refined(reading, sample.rgb) for reading, sample in zip(readings, samples)]
+def _refined(reader: Reads, readings: Readings, samples: Sequence[Sample]) -> Readings:
+    return [
+        None if reading is None else reader.refined(reading, sample.rgb)
+        for reading, sample in zip(readings, samples)
+    ]
 
 
 def _plain(piece: Records) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from lerf_wild.assets.library import Library, open_library
 from lerf_wild.assets.recipes import STARTERS
 from lerf_wild.inverse.detections import Detection
 from lerf_wild.inverse.program_detector import ground_embeddings
+from lerf_wild.inverse.program_evaluation import read_samples
 from lerf_wild.inverse.program_given import read_given
 from lerf_wild.inverse.program_inference import Reading, read_pictures
 from lerf_wild.inverse.program_library import joined_templates
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_refine import refine
+from lerf_wild.inverse.program_samples import Sample
 from lerf_wild.inverse.program_scale import rescaled
 from lerf_wild.inverse.program_templates import Templates, library_templates
 from lerf_wild.inverse.program_weights import (
@@ -62,6 +64,11 @@ class OpenReader:
         if camera_height_m is not None:
             reading = replace(reading, program=rescaled(reading.program, camera_height_m))
         return reading
+
+    def readings(self, samples: Sequence[Sample], yaws: int) -> list[Reading]:
+        """Read samples of one field of view, with some templates an asset."""
+        templates = self.templates.fewer(yaws)
+        return read_samples(self.model, samples, templates, self.ground_GD, self.threshold)
 
     def read_animals(
         self,

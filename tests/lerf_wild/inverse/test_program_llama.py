@@ -81,12 +81,15 @@ def test_foreign_words_and_missing_vectors_are_refused():
         open_slots(replace(_program(), settings=Settings()))
 
 
-def test_only_lora_projector_and_heads_are_trained():
+def test_only_lora_slots_projector_and_heads_are_trained():
     reader = _reader()
     trained = {name for name, p in reader.named_parameters() if p.requires_grad}
     inside = {name for name in trained if name.startswith("language.")}
-    assert inside and all("lora_" in name for name in inside)
-    assert not any("lm_head" in name or "embed_tokens" in name for name in trained)
+    slots = {name for name in inside if "token_adapter" in name}
+    assert inside - slots and all("lora_" in name for name in inside - slots)
+    # Of what goes in and comes out, the rows of [CLIP] and [ROT] alone.
+    assert {p.shape[0] for n, p in reader.named_parameters() if n in slots} == {2}
+    assert len(slots) == 2
     assert {"projector", "rotation", "appearance"} <= {n.split(".")[0] for n in trained}
 
 
