@@ -122,14 +122,21 @@ class ProgramDetector(nn.Module):
         any multiples of 16 pixels."""
         return self._centres(self.trunk(rgb_B3HW))
 
+    def features(self, rgb_B3HW: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor]:
+        """Maps (B, 512, h/4, w/4) and (B, ``CHANNELS``, h/2, w/2) that centres are read from."""
+        return self._mixed(self.trunk(rgb_B3HW))
+
     def _centres(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        fine, middle, coarse = maps
-        wide = self.lateral[2](self.deep(coarse))
-        up = functional.interpolate(wide, scale_factor=2.0, mode="nearest")
-        down = self.lateral[0](functional.pixel_unshuffle(fine, SPLIT))
-        x = self.mix(functional.relu(self.lateral[1](middle) + up + down))
+        x = self._mixed(maps)[1]
         heat, box = (functional.pixel_shuffle(head(x), SPLIT) for head in (self.heat, self.box))
         return heat, box
+
+    def _mixed(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        fine, middle, coarse = maps
+        deep = self.deep(coarse)
+        up = functional.interpolate(self.lateral[2](deep), scale_factor=2.0, mode="nearest")
+        down = self.lateral[0](functional.pixel_unshuffle(fine, SPLIT))
+        return deep, self.mix(functional.relu(self.lateral[1](middle) + up + down))
 
 
 SIDES = (SIZE, 320, 192)

@@ -230,6 +230,8 @@ def tiny_llama(tokens: Tokens, width: int = 64, layers: int = 2) -> Any:
         pad_token_id=tokens.end,
         bos_token_id=tokens.start,
         eos_token_id=tokens.end,
+        # LLaMA's 0.02 is for widths of thousands.
+        initializer_range=width**-0.5,
     )
     return LlamaForCausalLM(config)
 

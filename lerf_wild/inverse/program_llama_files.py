@@ -60,7 +60,11 @@ def save_writer(path: Path, model: LlamaReader, sizes: WriterSizes, assets: Sequ
         "spec": json.dumps(asdict(model.spec)),
         "assets": json.dumps(list(assets)),
     }
-    save_tensors(path, {name: part.half() for name, part in _learned(model).items()}, metadata)
+    tensors = {
+        name: part.half() if part.is_floating_point() else part
+        for name, part in _learned(model).items()
+    }
+    save_tensors(path, tensors, metadata)
 
 
 def load_writer(path: Path) -> tuple[LlamaReader, WriterSizes, tuple[str, ...]]:

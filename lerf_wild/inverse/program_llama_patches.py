@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lerf_wild.errors import EncoderError
-from lerf_wild.inverse.program_detector import SIZE, Trunk
+from lerf_wild.inverse.program_detector import CHANNELS, SIZE, Trunk
+from lerf_wild.inverse.program_weights import BUNDLED, READER, load_reader
 from lerf_wild.language.wild_clip import MEAN, STD
 
-WILD_CLIP = "wild-clip"
+WILD_CLIP, DETECTOR = "wild-clip", "detector"
 SIDE = 2
 """Cells along a side of a patch: one of wild-clip's third stage is 16 pixels."""
 GRID = SIZE // (16 * SIDE)
@@ -34,8 +35,7 @@ class Patches(Protocol):
 
 
 class TrunkPatches:
-    """Cells of wild-clip's third stage, two by two, and their row and column, which tokens of a
-    transformer know and those of convolutions don't: 64 tokens of a picture of 256 pixels."""
+    """Cells of wild-clip's third stage, two by two: 64 tokens of a picture of 256 pixels."""
 
     width = SIDE**2 * 512 + 2 * GRID
 
@@ -45,11 +45,33 @@ class TrunkPatches:
     @torch.no_grad()
     def __call__(self, rgb_N3HW: Tensor) -> Tensor:
         """Tokens (N, P, V) of uint8 pictures of 256 pixels a side."""
-        cells = functional.pixel_unshuffle(self._trunk(rgb_N3HW.float() / 255.0)[-1], SIDE)
-        one = torch.eye(GRID)
-        rows = one[:, :, None].expand(-1, -1, GRID)
-        place = torch.cat([rows, rows.transpose(1, 2)]).expand(len(cells), -1, -1, -1)
-        return torch.cat([cells, place], dim=1).flatten(2).transpose(1, 2)
+        return placed(functional.pixel_unshuffle(self._trunk(rgb_N3HW.float() / 255.0)[-1], SIDE))
+
+
+class DetectorPatches:
+    """What the bundled reader's detector finds centres, kinds and boxes by: an encoder that has
+    learned hours long on such pictures where things are."""
+
+    width = SIDE**2 * 512 + (2 * SIDE) ** 2 * CHANNELS + 2 * GRID
+
+    def __init__(self) -> None:
+        self._detector = load_reader(BUNDLED / READER)[0].detector
+
+    @torch.no_grad()
+    def __call__(self, rgb_N3HW: Tensor) -> Tensor:
+        """Tokens (N, P, V) of uint8 pictures of 256 pixels a side."""
+        coarse, fine = self._detector.features(rgb_N3HW.float() / 255.0)
+        cells = functional.pixel_unshuffle(coarse, SIDE), functional.pixel_unshuffle(fine, 2 * SIDE)
+        return placed(torch.cat(cells, dim=1))
+
+
+def placed(cells_NChw: Tensor) -> Tensor:
+    """Cells as tokens (N, P, V) with their row and column, which tokens of a vision transformer
+    know and those of convolutions don't."""
+    one = torch.eye(GRID)
+    rows = one[:, :, None].expand(-1, -1, GRID)
+    place = torch.cat([rows, rows.transpose(1, 2)]).expand(len(cells_NChw), -1, -1, -1)
+    return torch.cat([cells_NChw, place], dim=1).flatten(2).transpose(1, 2)
 
 
 class ClipPatches:
@@ -74,13 +96,16 @@ class ClipPatches:
 
 
 def open_patches(name: str) -> Patches:
-    """wild-clip, or a CLIP vision transformer of transformers by folder or name.
+    """wild-clip, the reader's detector, or a CLIP vision transformer of transformers by folder or
+    name.
 
     Raises:
         EncoderError: when it can't be had.
     """
     if name == WILD_CLIP:
         return TrunkPatches()
+    if name == DETECTOR:
+        return DetectorPatches()
     from transformers import CLIPVisionModel
 
     try:

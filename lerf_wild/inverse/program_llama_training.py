@@ -138,8 +138,8 @@ def main(
             embeddings.
         language: Folder or name of a trained language model, which gets LoRA; none begins from
             nothing, with the grammar's own tokens. RAW's is lmsys/vicuna-7b-v1.3.
-        encoder: wild-clip, or a CLIP vision model of transformers. RAW's is
-            openai/clip-vit-large-patch14-336.
+        encoder: What sees, frozen: wild-clip, the bundled reader's detector, or a CLIP vision model
+            of transformers. RAW's is openai/clip-vit-large-patch14-336.
         width: Width of a language model that begins from nothing.
         layers: Its layers.
         rank: Of the LoRA of a trained one.

@@ -21,7 +21,7 @@ from lerf_wild.inverse.program_llama_files import (
     save_writer,
 )
 from lerf_wild.inverse.program_llama_lessons import Looks, with_numbers, without_numbers
-from lerf_wild.inverse.program_llama_patches import TrunkPatches, open_patches
+from lerf_wild.inverse.program_llama_patches import DETECTOR, WILD_CLIP, TrunkPatches, open_patches
 from lerf_wild.inverse.program_llama_training import (
     WriterTraining,
     bundled_templates,
@@ -203,6 +203,22 @@ def test_a_trained_language_model_gets_lora_and_its_file_holds_what_was_learned(
         p.numel() for n, p in model.named_parameters() if p.requires_grad and "language" not in n
     )
     assert path.stat().st_size < 2 * (heads + 60_000)
+
+
+@pytest.mark.parametrize("name", [WILD_CLIP, DETECTOR])
+def test_patches_lie_where_the_picture_changes(samples, name):
+    patches = open_patches(name)
+    rgb = torch.from_numpy(np.moveaxis(samples[0].rgb, 2, 0).copy())[None]
+    tokens = patches(rgb)
+    assert tokens.shape == (1, 64, patches.width)
+    changed = rgb.clone()
+    changed[..., 64:128, 160:224] = 0
+    moved = (patches(changed) - tokens)[0].norm(dim=1).reshape(8, 8)
+    # Rows from above, columns from the left: pixels 64 to 128 are rows 2 and 3.
+    assert moved[2:4, 5:7].min() > 2 * moved[:, :2].max()
+    # The last numbers say where a token is, whatever is seen there.
+    place = tokens[0, :, -16:].reshape(8, 8, 16)
+    assert place[3, 5].nonzero().flatten().tolist() == [3, 8 + 5]
 
 
 def test_language_models_and_encoders_that_are_not_there_are_named(tmp_path):
