@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, grid_sample, max_pool2d
 
 from lerf_wild.wildlife.ground import Ground
 
@@ -86,15 +86,14 @@ def of_ground(view: GroundView, ground: Ground) -> GroundView:
 
 
 def coarser(view: GroundView, factor: int) -> GroundView:
-    """A photo with so many times fewer pixels along either side."""
+    """The whole photo with so many times fewer pixels along either side, rounded down."""
     if factor == 1:
         return view
-    return replace(
-        view,
-        colours_3HW=avg_pool2d(view.colours_3HW, factor),
-        focal_2=view.focal_2 / factor,
-        middle_2=view.middle_2 / factor,
-    )
+    height, width = (max(1, side // factor) for side in view.colours_3HW.shape[1:])
+    fewer = replace(view, colours_3HW=adaptive_avg_pool2d(view.colours_3HW, (height, width)))
+    # Sides that are no multiple of the factor keep their ends: pixels are a little wider there.
+    shrunk_2 = _size(fewer) / _size(view)
+    return replace(fewer, focal_2=view.focal_2 * shrunk_2, middle_2=view.middle_2 * shrunk_2)
 
 
 def _size(view: GroundView) -> Float[Tensor, "2"]:

@@ -118,7 +118,7 @@ def find_place(
     for one in (print_, replace(print_, above=())) if print_.above else (print_,):
         found = _best_free(one, target, spots[level], yaws, ground, neighbours)
         if found is not None:
-            return found
+            return found[0]
     raise WildlifeError(
         f"There is no free room of {print_.sides()} for {what} within {reach_m:.1f} m of "
         f"({target[0]:.2f}, {target[1]:.2f}). Make it smaller or place it elsewhere."
@@ -132,8 +132,9 @@ def _best_free(
     yaws: Sequence[float],
     ground: Ground,
     others: Sequence[Neighbour],
-) -> Place | None:
-    """The nearest free place, where unsure ground and tight room count as if it were further."""
+) -> tuple[Place, float] | None:
+    """The nearest free place and how far off it counts: unsure ground and tight room count as if
+    it were further."""
     found, lowest, nearest = None, np.inf, np.inf
     for spot in spots_N2:
         distance = float(np.linalg.norm(spot - target_2))
@@ -147,7 +148,7 @@ def _best_free(
             nearest = min(nearest, distance)
             cost += _tightness(print_, spot, yaw, ground)
             if cost < lowest:
-                found, lowest = _place(print_, spot, yaw, ground), cost
+                found, lowest = (_place(print_, spot, yaw, ground), cost), cost
     return found
 
 
@@ -211,17 +212,10 @@ def free_places(
     free = [_best_free(print_, spot, spot[None], yaws, ground, neighbours) for spot in spots]
     found = [one for one in free if one is not None]
     if near_2 is None or not found:
-        return found
-    away = [float(np.linalg.norm(one.foot_3[:2] - near_2)) for one in found]
-    costs = [
-        _further(one, min(away)) + _cost(print_, place, ground) for one, place in zip(away, found)
-    ]
-    return [found[k] for k in np.argsort(costs, kind="stable")]
-
-
-def _cost(print_: Footprint, place: Place, ground: Ground) -> float:
-    at = (print_, place.foot_3[:2], place.yaw_rad, ground)
-    return _doubt(*at) + _tightness(*at)
+        return [place for place, _ in found]
+    away = [float(np.linalg.norm(place.foot_3[:2] - near_2)) for place, _ in found]
+    costs = [_further(far, min(away)) + cost for far, (_, cost) in zip(away, found)]
+    return [found[k][0] for k in np.argsort(costs, kind="stable")]
 
 
 def why_not(

@@ -158,13 +158,16 @@ def test_a_photo_says_nothing_of_the_ground_beside_the_outline_of_a_thing(lawn, 
     assert weight[0] == 0 and weight[1] > 0
 
 
-def test_a_coarser_photo_shows_the_same_places_in_the_same_colours(lawn, views):
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_coarser_photo_shows_the_same_places_in_the_same_colours(lawn, views, factor):
+    """A third of 160 columns are 53, which show all of them."""
     points = torch.from_numpy(lawn[np.linalg.norm(lawn[:, :2], axis=1) < 1.0][:200]).float()
-    coarse = coarser(views[0], 2)
-    assert coarse.colours_3HW.shape[1:] == (SIZE[0] // 2, SIZE[1] // 2)
+    coarse = coarser(views[0], factor)
+    assert coarse.colours_3HW.shape[1:] == (SIZE[0] // factor, SIZE[1] // factor)
     torch.testing.assert_close(seen(coarse, points)[0], seen(views[0], points)[0])
     off = (colours_at(coarse, points) - colours_at(views[0], points)).abs()
-    assert float(off.median()) < 0.005
+    # What a pixel's width blurs grows with its square.
+    assert float(off.median()) < 0.005 * (factor / 2) ** 2
 
 
 def test_far_off_ground_is_found_by_coarse_photos(lawn, views):
