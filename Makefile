@@ -9,10 +9,10 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3 python; d
 	&& { command -v $$name; break; }; done)
 PYTEST_FLAGS ?=
 
-.PHONY: setup demo test lint format help
+.PHONY: setup demo test test-slow lint format help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 setup: $(STAMP) ## make .venv and install lerf-wild into it
 
@@ -32,6 +32,9 @@ demo: setup ## make a habitat, train on it, ask for phrases, export clouds (15 t
 test: setup ## lint and test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
+
+test-slow: setup ## the long tests, those in a browser among them
+	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
 
 lint: setup ## check style without changing anything
 	$(BIN)/ruff check .

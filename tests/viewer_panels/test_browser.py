@@ -70,6 +70,18 @@ def picture(page):
     return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), np.float32)
 
 
+def still_picture(page, shots=6):
+    """The picture once half a dozen in a row, half a second apart, are alike: what has been removed
+    may be shown a little longer on a busy machine."""
+    alike, last = 1, picture(page)
+    while alike < shots:
+        page.wait_for_timeout(500)
+        new = picture(page)
+        alike = alike + 1 if np.abs(new - last).mean() < 0.5 else 1
+        last = new
+    return last
+
+
 def verdict(page, phrase):
     """The line below a phrase, or None while there is none."""
     found = re.search(rf"^\W*{re.escape(phrase)}\s*\n+([^\n]+ m?s)$", page.inner_text("body"), re.M)
@@ -77,7 +89,7 @@ def verdict(page, phrase):
 
 
 def test_enter_looks_for_a_phrase_and_the_picture_changes(desk, panel):
-    before = picture(desk)
+    before = still_picture(desk)
     search(desk, "red")
     line = wait_until(lambda: verdict(desk, "red"))
     assert re.fullmatch(r"(present, \d\.\d\d, .+ c?m|not in this \w+ \(\d\.\d\d\)), \d+ m?s", line)
@@ -125,7 +137,7 @@ def test_two_hundred_random_phrases_and_the_picture_still_changes(desk, panel):
             desk.get_by_role("button", name="Remove all").click()
             wait_until(lambda: not panel._widgets.rows)
     box.fill("")
-    before = picture(desk)
+    before = still_picture(desk)
     search(desk, "green")
     wait_until(lambda: verdict(desk, "green"))
     wait_until(lambda: np.abs(picture(desk) - before).mean() > 3)
