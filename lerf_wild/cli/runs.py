@@ -227,14 +227,21 @@ def _relocate(config: Any, path: Path, data: Path | None) -> None:
     config.load_step = int(_checkpoint_of(path.parent).stem.split("-")[1])
     config.pipeline.run_dir = path.parent
     manager = config.pipeline.datamanager
-    if data is not None:
-        config.data = manager.data = manager.dataparser.data = data
-    scene = manager.data or manager.dataparser.data
-    if not Path(scene).exists():
+    scene = data or find_capture(Path(manager.data or manager.dataparser.data), path)
+    if not scene.exists():
         raise DatasetError(
             f"{path}: the run was trained on {scene}, which is not there.\n"
             "Pass --data with the folder where the capture is now."
         )
+    config.data = manager.data = manager.dataparser.data = scene
+
+
+def find_capture(scene: Path, config: Path) -> Path:
+    """Where the capture of a run is: a relative folder is looked for from here and from all folders
+    above the run's config.yml, as ns-train may have been started elsewhere; as it is if not found.
+    """
+    places = (start / scene for start in (Path(), *config.parents))
+    return next((place for place in places if place.exists()), scene)
 
 
 def _check_is_ours(path: Path, takes_splats: bool) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from lerf_wild.cli.phrases import read_phrases
-from lerf_wild.cli.runs import open_run
+from lerf_wild.cli.runs import find_capture, open_run
 from lerf_wild.errors import InputError, ModelFileError, QueryError
 
 OURS = "!!python/object:lerf_wild.methods.lerf_wild.config.LerfWildTrainerConfig\n"
@@ -89,6 +90,16 @@ def test_runs_without_a_checkpoint_say_where_it_should_be(tmp_path):
     (tmp_path / "nerfstudio_models" / "best.ckpt").touch()
     with pytest.raises(ModelFileError, match="there is no checkpoint"):
         open_run(tmp_path)
+
+
+def test_captures_are_looked_for_from_where_training_was_started(tmp_path, monkeypatch):
+    config = tmp_path / "outputs" / "scene" / "lerf-wild-tiny" / "now" / "config.yml"
+    (tmp_path / "captures" / "pond").mkdir(parents=True)
+    assert find_capture(Path("captures/pond"), config) == tmp_path / "captures" / "pond"
+    assert find_capture(tmp_path / "captures", config) == tmp_path / "captures"
+    assert find_capture(Path("captures/lake"), config) == Path("captures/lake")
+    monkeypatch.chdir(tmp_path)
+    assert find_capture(Path("captures/pond"), config) == Path("captures/pond")
 
 
 @pytest.mark.parametrize(
