@@ -36,6 +36,11 @@ MIN_TAKEN = 2
 """Points in half a cell's width that say that something stands there."""
 PLATE_CELLS, PLATE_SMOOTHING = 40, 0.1
 """Cells that each height follows from, and how little it follows any one of them."""
+PASSING_SHARE = 0.9
+"""Of a thing's points that are no higher than ground is, when it passes for ground as a whole."""
+RIM_M, FIELD_M = 0.7, 2.0
+"""What passes for ground lifts what is laid around it as far as the first; ground up to the second
+beyond that says what is below it."""
 MAX_CELLS = 400
 LEAST_FALL = 0.05
 """Rays that fall by less than this share of their length say little of where the ground is."""
@@ -85,6 +90,8 @@ class Ground:
     """Where low things stand, their insides too, on a map of half the cells' width."""
     sheet: Sheet | None = None
     """What the photos say of its height, where they were asked."""
+    points_N3: Float[np.ndarray, "N 3"] = field(default_factory=lambda: np.zeros((0, 3)))
+    """The surface points that all of it is from."""
 
     def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
         """Height of the ground, interpolated; beyond the map that of its nearest cell."""
@@ -206,7 +213,8 @@ def laid_on(ground: Ground, sheet: Sheet, points_N3: NDArray) -> Ground:
     fine = (2 * size[0], 2 * size[1])
     is_taken = _taken(points_N3, rise, ground.low_2, 0.5 * ground.cell_m, fine)
     obstacles = points_N3[rise > OBSTACLE_M]
-    return replace(laid, is_taken_KK=is_taken, obstacles_N3=obstacles, sheet=sheet)
+    taken = {"is_taken_KK": is_taken, "obstacles_N3": obstacles}
+    return replace(laid, **taken, sheet=sheet, points_N3=points_N3)
 
 
 def beside(ground: Ground, thing_M3: NDArray) -> Ground:
@@ -219,7 +227,30 @@ def beside(ground: Ground, thing_M3: NDArray) -> Ground:
     rise_M = thing_M3[:, 2] - ground.height(thing_M3[:, :2])
     size = ground.is_taken_KK.shape
     own = _closed(thing_M3[rise_M < LOW_M, :2], ground.low_2, 0.5 * ground.cell_m, size)
+    if own.any() and np.quantile(rise_M, PASSING_SHARE) < OBSTACLE_M:
+        ground = _without(ground, own)
     return replace(ground, is_taken_KK=ground.is_taken_KK | own)
+
+
+def _without(ground: Ground, own_KK: NDArray[np.bool_]) -> Ground:
+    """The ground without a thing that passed for it: below the thing and around it the height is
+    carried on from further off, and not sure."""
+    sheet = ground.sheet or Sheet(ground.low_2, ground.cell_m, ground.height_GG)
+    middles = sheet.low_2 + sheet.cell_m * (
+        np.indices(sheet.height_XY.shape).reshape(2, -1).T + 0.5
+    )
+    away = 0.5 * ground.cell_m * ndimage.distance_transform_edt(~own_KK)
+    away = Sheet(ground.low_2, 0.5 * ground.cell_m, away).height(middles)
+    is_known = ground.is_known(middles)
+    is_hole, is_field = is_known & (away <= RIM_M), is_known & (away > RIM_M)
+    is_field &= away <= RIM_M + FIELD_M
+    if is_field.sum() < PLATE_CELLS or not len(ground.points_N3):
+        return ground
+    height, is_sure = sheet.height_XY.flatten(), ground.is_sure(middles) & ~is_hole
+    height[is_hole] = RBFInterpolator(middles[is_field], height[is_field])(middles[is_hole])
+    shape = sheet.height_XY.shape
+    laid = replace(sheet, height_XY=height.reshape(shape), is_sure_XY=is_sure.reshape(shape))
+    return laid_on(ground, laid, ground.points_N3)
 
 
 def _finished(rough: Ground, points_N3: NDArray) -> Ground:
@@ -233,7 +264,7 @@ def _finished(rough: Ground, points_N3: NDArray) -> Ground:
     height = _carried_on(own, rough)
     ground = replace(rough, height_GG=height, is_taken_KK=is_taken)
     rise = points_N3[:, 2] - ground.height(points_N3[:, :2])
-    return replace(ground, obstacles_N3=points_N3[rise > OBSTACLE_M])
+    return replace(ground, obstacles_N3=points_N3[rise > OBSTACLE_M], points_N3=points_N3)
 
 
 def _taken(

@@ -278,6 +278,32 @@ def test_by_a_flat_thing_that_passes_for_ground_is_beside_it(ground):
     assert (beside(ground, np.zeros((0, 3))).is_taken_KK == ground.is_taken_KK).all()
 
 
+def test_ground_is_laid_anew_without_a_dome_that_passed_for_it():
+    """3 m wide and 35 cm high: seen as ground, with what is around it lifted; asked for by its
+    inner part alone."""
+    points = clearing()
+    away = np.linalg.norm(points[:, :2], axis=1)
+    points = points[(away > 1.5) | (points[:, 2] > true_height(points[:, :2]) + 0.3)]
+    draw = np.random.default_rng(3)
+    dome = draw.uniform(-1.5, 1.5, (6000, 2))
+    dome = dome[np.linalg.norm(dome, axis=1) < 1.5]
+    rise = 0.35 * np.sqrt(1.0 - np.linalg.norm(dome, axis=1) ** 2 / 2.25)
+    dome = np.column_stack([dome, true_height(dome) + rise])
+    points = np.concatenate([points, dome])
+    before = find_ground(points)
+    after = beside(before, dome[np.linalg.norm(dome[:, :2], axis=1) < 1.2])
+    rim = np.linspace(0, 2 * np.pi, 60)
+    for far in (0.0, 1.0, 1.4, 1.7):
+        xy = far * np.column_stack([np.cos(rim), np.sin(rim)])
+        lifted = np.median(before.height(xy) - true_height(xy))
+        left = np.median(np.abs(after.height(xy) - true_height(xy)))
+        assert left < 0.02 and (far > 1.0 or lifted > 0.2)
+    # What of the dome is no part of what was asked for is in the way now.
+    outer = 1.35 * np.column_stack([np.cos(rim), np.sin(rim)])
+    assert before.is_taken(outer).mean() < 0.1 and after.is_taken(outer).all()
+    assert before.is_sure(outer).all() and not after.is_sure(outer).any()
+
+
 def test_a_place_on_level_ground_comes_before_one_on_a_bank(ground):
     cells = ground.low_2[0] + ground.cell_m * (np.arange(ground.height_GG.shape[0]) + 0.5)
     bank = np.broadcast_to(np.minimum(0.0, 0.25 * cells)[:, None], ground.height_GG.shape)
