@@ -41,6 +41,7 @@ PASSING_SHARE = 0.9
 RIM_M, FIELD_M = 0.7, 2.0
 """What passes for ground lifts what is laid around it as far as the first; ground up to the second
 beyond that says what is below it."""
+FIELD_CELLS = 1000
 MAX_CELLS = 400
 LEAST_FALL = 0.05
 """Rays that fall by less than this share of their length say little of where the ground is."""
@@ -213,8 +214,9 @@ def laid_on(ground: Ground, sheet: Sheet, points_N3: NDArray) -> Ground:
     fine = (2 * size[0], 2 * size[1])
     is_taken = _taken(points_N3, rise, ground.low_2, 0.5 * ground.cell_m, fine)
     obstacles = points_N3[rise > OBSTACLE_M]
-    taken = {"is_taken_KK": is_taken, "obstacles_N3": obstacles}
-    return replace(laid, **taken, sheet=sheet, points_N3=points_N3)
+    return replace(
+        laid, is_taken_KK=is_taken, obstacles_N3=obstacles, sheet=sheet, points_N3=points_N3
+    )
 
 
 def beside(ground: Ground, thing_M3: NDArray) -> Ground:
@@ -228,7 +230,10 @@ def beside(ground: Ground, thing_M3: NDArray) -> Ground:
     size = ground.is_taken_KK.shape
     own = _closed(thing_M3[rise_M < LOW_M, :2], ground.low_2, 0.5 * ground.cell_m, size)
     if own.any() and np.quantile(rise_M, PASSING_SHARE) < OBSTACLE_M:
-        ground = _without(ground, own)
+        without = _without(ground, own)
+        # What does not stand out of the ground around it either is ground: a path, a pond.
+        if np.median(thing_M3[:, 2] - without.height(thing_M3[:, :2])) > OBSTACLE_M:
+            ground = without
     return replace(ground, is_taken_KK=ground.is_taken_KK | own)
 
 
@@ -243,11 +248,13 @@ def _without(ground: Ground, own_KK: NDArray[np.bool_]) -> Ground:
     away = Sheet(ground.low_2, 0.5 * ground.cell_m, away).height(middles)
     is_known = ground.is_known(middles)
     is_hole, is_field = is_known & (away <= RIM_M), is_known & (away > RIM_M)
-    is_field &= away <= RIM_M + FIELD_M
-    if is_field.sum() < PLATE_CELLS or not len(ground.points_N3):
+    field_F = np.flatnonzero(is_field & (away <= RIM_M + FIELD_M))
+    if len(field_F) < PLATE_CELLS or not len(ground.points_N3):
         return ground
+    # The plate's cost grows with the cube of its cells; around wide things fewer will do.
+    field_F = field_F[:: 1 + len(field_F) // FIELD_CELLS]
     height, is_sure = sheet.height_XY.flatten(), ground.is_sure(middles) & ~is_hole
-    height[is_hole] = RBFInterpolator(middles[is_field], height[is_field])(middles[is_hole])
+    height[is_hole] = RBFInterpolator(middles[field_F], height[field_F])(middles[is_hole])
     shape = sheet.height_XY.shape
     laid = replace(sheet, height_XY=height.reshape(shape), is_sure_XY=is_sure.reshape(shape))
     return laid_on(ground, laid, ground.points_N3)

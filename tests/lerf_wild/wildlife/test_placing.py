@@ -304,6 +304,14 @@ def test_ground_is_laid_anew_without_a_dome_that_passed_for_it():
     assert before.is_sure(outer).all() and not after.is_sure(outer).any()
 
 
+def test_ground_below_a_path_stays_as_it_is(ground):
+    """What lies flat on the ground is no thing that lifts it."""
+    xy = np.random.default_rng(4).uniform([-2.5, -0.4], [2.5, 0.4], (2000, 2))
+    by_path = beside(ground, np.column_stack([xy, true_height(xy)]))
+    assert (by_path.height_GG == ground.height_GG).all()
+    assert by_path.is_sure(xy).all() and by_path.is_taken(xy).mean() > 0.9
+
+
 def test_a_place_on_level_ground_comes_before_one_on_a_bank(ground):
     cells = ground.low_2[0] + ground.cell_m * (np.arange(ground.height_GG.shape[0]) + 0.5)
     bank = np.broadcast_to(np.minimum(0.0, 0.25 * cells)[:, None], ground.height_GG.shape)
