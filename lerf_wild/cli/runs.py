@@ -239,9 +239,12 @@ def _relocate(config: Any, path: Path, data: Path | None) -> None:
 def find_capture(scene: Path, config: Path) -> Path:
     """Where the capture of a run is: a relative folder is looked for from here and from all folders
     above the run's config.yml, as ns-train may have been started elsewhere; as it is if not found.
+
+    ns-train names the run's own folders after the capture; they are not it.
     """
-    places = (start / scene for start in (Path(), *config.parents))
-    return next((place for place in places if place.exists()), scene)
+    above = config.resolve().parents
+    places = (start / scene for start in (Path(), *above))
+    return next((one for one in places if one.exists() and one.resolve() not in above), scene)
 
 
 def _check_is_ours(path: Path, takes_splats: bool) -> None:

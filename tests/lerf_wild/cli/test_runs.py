@@ -102,6 +102,17 @@ def test_captures_are_looked_for_from_where_training_was_started(tmp_path, monke
     assert find_capture(Path("captures/pond"), config) == Path("captures/pond")
 
 
+@pytest.mark.parametrize("start", [".", "outputs", "outputs/pond"])
+def test_the_folder_that_training_named_after_the_capture_is_not_the_capture(
+    tmp_path, monkeypatch, start
+):
+    config = tmp_path / "outputs" / "pond" / "lerf-wild-tiny" / "now" / "config.yml"
+    config.parent.mkdir(parents=True)
+    (tmp_path / "pond").mkdir()
+    monkeypatch.chdir(tmp_path / start)
+    assert find_capture(Path("pond"), config).resolve() == tmp_path / "pond"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
