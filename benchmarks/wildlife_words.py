@@ -173,9 +173,9 @@ def placed(
     found = where.get(str(sentence.anchor))
     if found is None or not found.present:
         raise LerfWildError(f"{sentence.anchor!r} was not found.")
-    aimed, target = by_thing(scene, found.position, found.core_M3)
+    aimed, aim = by_thing(scene, found.position, found.core_M3)
     source = Provenance("text", text, anchor=sentence.anchor)
-    return settle(aimed, population, choice, target, source)
+    return settle(aimed, population, choice, aim, source)
 
 
 def judged(

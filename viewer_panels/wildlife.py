@@ -29,6 +29,7 @@ from lerf_wild.viewer_panels.wildlife_widgets import WildlifeActions, WildlifeWi
 from lerf_wild.viewer_panels.workers import Jobs
 from lerf_wild.wildlife.choosing import Choice, choose
 from lerf_wild.wildlife.items import Item, Provenance
+from lerf_wild.wildlife.place_costs import Aim, middle_of
 from lerf_wild.wildlife.population import (
     Population,
     redone,
@@ -193,22 +194,22 @@ class WildlifePanel(ViewerControl):
         self._widgets.say("Looking for room ...")
         sentence, scene = read_sentence(text), self._scene()
         choice = self._choice(scene, sentence)
-        scene, target, others = self._aim(scene, sentence.anchor)
+        scene, aim, others = self._aim(scene, sentence.anchor)
         source = Provenance("text", text, anchor=sentence.anchor)
-        self._settle(scene, choice, target, source, others)
+        self._settle(scene, choice, aim, source, others)
 
     def _settle(
         self,
         scene: Scene,
         choice: Choice,
-        target: np.ndarray,
+        aim: Aim,
         source: Provenance,
         others: str | None = None,
     ) -> None:
         placed: list[Item] = []
 
         def change(population: Population) -> Population:
-            population, item = settle(scene, population, choice, target, source)
+            population, item = settle(scene, population, choice, aim, source)
             placed.append(item)
             return population
 
@@ -242,12 +243,12 @@ class WildlifePanel(ViewerControl):
     def _add_photo(self, name: str, content: bytes) -> None:
         self._widgets.say("Reading the photo ...")
         program, scene = program_of_photo(name, content), self._scene()
-        target, source = self._looked_at(scene), Provenance("photo", name[:256] or "photo")
+        aim, source = self._looked_at(scene), Provenance("photo", name[:256] or "photo")
         placed: list[Item] = []
         refused: list[str] = []
 
         def change(population: Population) -> Population:
-            population, found, left = settle_program(scene, population, program, target, source)
+            population, found, left = settle_program(scene, population, program, aim, source)
             placed.extend(found)
             refused.extend(left)
             return population
@@ -264,12 +265,12 @@ class WildlifePanel(ViewerControl):
         words = text if text.strip() else population.item(self._needed()).what.split(",")[0]
         sentence = read_sentence(words)
         choice = self._choice(scene, sentence)
-        near = None
+        aim = None
         if sentence.anchor is not None:
-            scene, near, _ = self._aim(scene, sentence.anchor)
-        found = places_for(scene, population, choice, near)
+            scene, aim, _ = self._aim(scene, sentence.anchor)
+        found = places_for(scene, population, choice, aim)
         self._show_places(np.array([place.foot_3 for place in found]).reshape(-1, 3))
-        by = "" if near is None else f"; the brighter, the nearer to {plain(str(sentence.anchor))}"
+        by = "" if aim is None else f"; the brighter, the nearer to {plain(str(sentence.anchor))}"
         self._widgets.say(f"{len(found)} places for {plain(sentence.item)}{by}.")
 
     def _clear(self, text: str) -> None:
@@ -311,7 +312,7 @@ class WildlifePanel(ViewerControl):
         index = build_index(scene.library, encoder)
         return find_by_words(index, scene.library, [words], encoder)[0]
 
-    def _aim(self, scene: Scene, anchor: str | None) -> tuple[Scene, np.ndarray, str | None]:
+    def _aim(self, scene: Scene, anchor: str | None) -> tuple[Scene, Aim, str | None]:
         """The place and where in it the named thing is, else where a browser looks; and a line on
         other things that go by that name."""
         if anchor is None:
@@ -333,7 +334,7 @@ class WildlifePanel(ViewerControl):
             raise WildlifeError(f"Nothing in the scene looks like {words[:60]!r}.")
         return scored.points, answer
 
-    def _looked_at(self, scene: Scene) -> np.ndarray:
+    def _looked_at(self, scene: Scene) -> Aim:
         """Ground in the middle of a browser's view, or of the place where none shows any."""
         for client in self.viser_server.get_clients().values():
             places = np.array([client.camera.position, client.camera.look_at], np.float64)
@@ -341,12 +342,8 @@ class WildlifePanel(ViewerControl):
             towards = (point - eye) / max(float(np.linalg.norm(point - eye)), 1e-9)
             foot = scene.ground.under(eye[None], towards[None])
             if np.isfinite(foot).all() and scene.ground.is_known(foot[:, :2])[0]:
-                return foot[0]
-        return self._middle(scene)
-
-    def _middle(self, scene: Scene) -> np.ndarray:
-        known = np.argwhere(scene.ground.is_known_GG) + 0.5
-        return np.array([*(scene.ground.low_2 + scene.ground.cell_m * known.mean(axis=0)), 0.0])
+                return Aim(foot[0, :2])
+        return Aim(middle_of(scene.ground))
 
     # Dragging.
 

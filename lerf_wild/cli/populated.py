@@ -54,17 +54,17 @@ def populated(run: Any, sentences: Sequence[str], photo: Path | None = None) -> 
         if found is None or not found.present:
             refused.append(f"{text}: nothing in the scene looks like it")
             continue
-        aimed, target = by_thing(scene, found.position, found.core_M3)
+        aimed, aim = by_thing(scene, found.position, found.core_M3)
         source = Provenance("text", text, anchor=sentence.anchor)
         try:
             choice = chosen_by_words(run, scene, sentence)
-            population, _ = settle(aimed, population, choice, target, source)
+            population, _ = settle(aimed, population, choice, aim, source)
         except LerfWildError as error:
             refused.append(f"{text}: {error}")
     if photo is not None:
-        target = aim_of(console, run, scene, None)[1]
+        aim = aim_of(console, run, scene, None)[1]
         source = Provenance("photo", photo.name)
-        population, _, left = settle_program(scene, population, read_photo(photo), target, source)
+        population, _, left = settle_program(scene, population, read_photo(photo), aim, source)
         refused += left
     return Placed(population, tuple(refused))
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lerf_wild.cli.runs import Run
     from lerf_wild.wildlife.choosing import Choice
     from lerf_wild.wildlife.items import Item
+    from lerf_wild.wildlife.place_costs import Aim
     from lerf_wild.wildlife.population import Population
     from lerf_wild.wildlife.sentences import Sentence
     from lerf_wild.wildlife.settling import Scene
@@ -167,9 +168,9 @@ def _by_text(
     if height_m is not None:
         sentence = replace(sentence, height_m=height_m)
     choice = chosen_by_words(run, scene, sentence, seed)
-    scene, target = aim_of(console, run, scene, sentence.anchor, at)
+    scene, aim = aim_of(console, run, scene, sentence.anchor, at)
     source = Provenance("text", text, anchor=sentence.anchor)
-    return _settled(run, scene, choice, target, source, yaw)
+    return _settled(run, scene, choice, aim, source, yaw)
 
 
 def chosen_by_words(run: "Run", scene: "Scene", sentence: "Sentence", seed: int = 0) -> "Choice":
@@ -184,7 +185,7 @@ def chosen_by_words(run: "Run", scene: "Scene", sentence: "Sentence", seed: int 
 
 
 def _settled(
-    run: "Run", scene: "Scene", choice: "Choice", target: Any, source: Any, yaw: float | None
+    run: "Run", scene: "Scene", choice: "Choice", aim: "Aim", source: Any, yaw: float | None
 ) -> list["Item"]:
     from lerf_wild.wildlife.population_files import edit_population
     from lerf_wild.wildlife.settling import settle
@@ -192,7 +193,7 @@ def _settled(
     placed: list[Item] = []
 
     def change(population: "Population") -> "Population":
-        population, item = settle(scene, population, choice, target, source, yaw)
+        population, item = settle(scene, population, choice, aim, source, yaw)
         placed.append(item)
         return population
 
@@ -202,8 +203,8 @@ def _settled(
 
 def aim_of(
     console: Console, run: "Run", scene: "Scene", anchor: str | None, at: tuple[float, ...] = ()
-) -> tuple["Scene", np.ndarray]:
-    """Where it should go: the place, and where on its stage.
+) -> tuple["Scene", "Aim"]:
+    """Where it should go: the place, and the aim on its stage.
 
     That is as typed, by a thing (what the thing takes of the ground is taken then), or in the
     middle of the place.
@@ -211,14 +212,14 @@ def aim_of(
     Raises:
         WildlifeError: when nothing looks like the thing.
     """
+    from lerf_wild.wildlife.place_costs import Aim, middle_of
     from lerf_wild.wildlife.settling import by_thing
 
     if at:
-        return scene, scene.stage.from_world(np.array([[*at, 0.0][:3]], np.float64))[0]
+        point_3 = scene.stage.from_world(np.array([[*at, 0.0][:3]], np.float64))[0]
+        return scene, Aim(point_3[:2])
     if anchor is None:
-        known = np.argwhere(scene.ground.is_known_GG) + 0.5
-        middle_2 = scene.ground.low_2 + scene.ground.cell_m * known.mean(axis=0)
-        return scene, np.array([*middle_2, 0.0])
+        return scene, Aim(middle_of(scene.ground))
     with counting(console, f"looking for {anchor}", len(run.dataset("train"))) as advance:
         found = named_things(run, [anchor], advance)[0]
     if not found.present:
@@ -278,10 +279,10 @@ def _by_program(
 
     read = read_program(program) if program is not None else read_photo(photo)
     source = Provenance("photo", photo.name) if photo else Provenance("program", program.name)
-    centre, placed, refused = aim_of(console, run, scene, None, at)[1], [], []
+    aim, placed, refused = aim_of(console, run, scene, None, at)[1], [], []
 
     def change(population: "Population") -> "Population":
-        population, found, left = settle_program(scene, population, read, centre, source)
+        population, found, left = settle_program(scene, population, read, aim, source)
         placed.extend(found)
         refused.extend(left)
         return population

@@ -43,13 +43,13 @@ def wildlife_where(
     run = open_populated(load_config, data)
     scene = scene_of_run(run, library_dir)
     choice = chosen_by_words(run, scene, sentence)
-    aimed, target = aim_of(console, run, scene, sentence.anchor)
-    found = places_for(aimed, run.model.items.shown().population, choice, target)
+    aimed, aim = aim_of(console, run, scene, sentence.anchor)
+    found = places_for(aimed, run.model.items.shown().population, choice, aim)
     rows = [
         {
             "position": scene.stage.to_world(place.foot_3[None])[0].tolist(),
             "yaw_deg": float(np.degrees(place.yaw_rad)),
-            "distance_m": float(np.linalg.norm(place.foot_3[:2] - target[:2])),
+            "distance_m": float(np.linalg.norm(place.foot_3[:2] - aim.point_2)),
         }
         for place in found
     ]

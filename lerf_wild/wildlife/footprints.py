@@ -1,7 +1,7 @@
 """What an item takes of a place: boxes around it, what it covers and touches of the ground.
 
-Symbols: N points, S soles. Frame: the stage (metres, z up); a footprint's own has its item's foot
-at the origin and a yaw of 0.
+Symbols: N points or spots, S soles, K points that an item covers or shades. Frame: the stage
+(metres, z up); a footprint's own has its item's foot at the origin and a yaw of 0.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from lerf_wild.wildlife.looks import Look
@@ -43,6 +44,8 @@ class Footprint:
     """Where it touches the ground; all over its box when None."""
     above: tuple[Box, ...] = ()
     """What is higher, such as a crown, as one box above the other."""
+    shade_K2: NDArray[np.float64] | None = None
+    """What it hides from above, to about COVER_M; its box when None."""
 
     @cached_property
     def whole(self) -> tuple[Box, ...]:
@@ -72,24 +75,39 @@ def footprint_of(look: Look, height_m: float) -> Footprint:
     slabs = [points[(points[:, 2] >= z) & (points[:, 2] < z + SLAB_M)]
              for z in np.arange(cut, top + 1e-6, SLAB_M)]  # fmt: skip
     above = tuple(Box(slab.min(axis=0), slab.max(axis=0)) for slab in slabs if len(slab))
-    return Footprint(low.min(axis=0), low.max(axis=0), soles[:: len(soles) // SOLES + 1], above)
+    some_soles = soles[:: len(soles) // SOLES + 1]
+    hidden = np.unique(np.round(points[:, :2] / COVER_M), axis=0) * COVER_M
+    return Footprint(low.min(axis=0), low.max(axis=0), some_soles, above, hidden)
 
 
-def covered(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.float64]:
-    """Points of the ground under an item, evenly over its box."""
+def covered(
+    print_: Footprint, spots_N2: Float[np.ndarray, "*N 2"], yaw_rad: float
+) -> Float[np.ndarray, "*N K 2"]:
+    """Points of the ground under an item at each of the spots, evenly over its box."""
     steps = [
         np.linspace(low, high, max(2, round((high - low) / COVER_M) + 1))
         for low, high in zip(print_.low_3[:2], print_.high_3[:2])
     ]
     grid = np.stack(np.meshgrid(*steps), axis=-1).reshape(-1, 2)
-    return np.asarray(spot_2) + grid @ _turn(yaw_rad).T
+    return np.asarray(spots_N2)[..., None, :] + grid @ _turn(yaw_rad).T
 
 
-def touched(print_: Footprint, spot_2: NDArray, yaw_rad: float) -> NDArray[np.float64]:
-    """Where an item touches the ground."""
+def touched(
+    print_: Footprint, spots_N2: Float[np.ndarray, "*N 2"], yaw_rad: float
+) -> Float[np.ndarray, "*N S 2"]:
+    """Where an item at each of the spots touches the ground."""
     if print_.soles_S2 is None or len(print_.soles_S2) == 0:
-        return covered(print_, spot_2, yaw_rad)
-    return np.asarray(spot_2) + print_.soles_S2 @ _turn(yaw_rad).T
+        return covered(print_, spots_N2, yaw_rad)
+    return np.asarray(spots_N2)[..., None, :] + print_.soles_S2 @ _turn(yaw_rad).T
+
+
+def shade(
+    print_: Footprint, spots_N2: Float[np.ndarray, "*N 2"], yaw_rad: float
+) -> Float[np.ndarray, "*N K 2"]:
+    """What an item at each of the spots hides from above, at any height, as points."""
+    if print_.shade_K2 is None:
+        return covered(print_, spots_N2, yaw_rad)
+    return np.asarray(spots_N2)[..., None, :] + print_.shade_K2 @ _turn(yaw_rad).T
 
 
 def is_inside(

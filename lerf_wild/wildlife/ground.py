@@ -14,8 +14,10 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.interpolate import RBFInterpolator
+from scipy.spatial import cKDTree
 
 from lerf_wild.errors import WildlifeError
+from lerf_wild.wildlife.sheet import Sheet, values_at
 
 CELL_M = 0.2
 LOW_SHARE = 0.15
@@ -48,34 +50,6 @@ LEAST_FALL = 0.05
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """Heights on a regular map; row i, column j is the middle of a cell."""
-
-    low_2: Float[np.ndarray, "2"]
-    """Corner of the map's first cell."""
-    cell_m: float
-    height_XY: Float[np.ndarray, "X Y"]
-    is_sure_XY: Bool[np.ndarray, "X Y"] | None = None
-    """Where enough photos show it and agree; everywhere when None."""
-
-    def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
-        """Heights, interpolated; beyond the map those of the nearest cell."""
-        cells_2N = ((np.asarray(xy_N2, np.float64) - self.low_2) / self.cell_m - 0.5).T
-        return ndimage.map_coordinates(self.height_XY, cells_2N, order=1, mode="nearest")
-
-    def to_sure(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
-        """Metres to the nearest sure cell; 0 everywhere on a map that has none."""
-        cells_2N = ((np.asarray(xy_N2, np.float64) - self.low_2) / self.cell_m - 0.5).T
-        return ndimage.map_coordinates(self._to_sure_XY, cells_2N, order=1, mode="nearest")
-
-    @cached_property
-    def _to_sure_XY(self) -> Float[np.ndarray, "X Y"]:
-        if self.is_sure_XY is None or not self.is_sure_XY.any():
-            return np.zeros(self.height_XY.shape)
-        return self.cell_m * ndimage.distance_transform_edt(~self.is_sure_XY)
-
-
-@dataclass(frozen=True)
 class Ground:
     """Heights on a regular map; row i, column j is the middle of a cell."""
 
@@ -94,40 +68,48 @@ class Ground:
     points_N3: Float[np.ndarray, "N 3"] = field(default_factory=lambda: np.zeros((0, 3)))
     """The surface points that all of it is from."""
 
-    def height(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
+    def height(self, xy_N2: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N"]:
         """Height of the ground, interpolated; beyond the map that of its nearest cell."""
         return Sheet(self.low_2, self.cell_m, self.height_GG).height(xy_N2)
 
-    def is_known(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
+    def is_known(self, xy_N2: Float[np.ndarray, "*N 2"]) -> Bool[np.ndarray, "*N"]:
         """Whether the ground at positions was seen."""
-        return _at(self.is_known_GG, xy_N2, self.low_2, self.cell_m)
+        return values_at(self.is_known_GG, xy_N2, self.low_2, self.cell_m)
 
-    def is_sure(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
+    def is_sure(self, xy_N2: Float[np.ndarray, "*N 2"]) -> Bool[np.ndarray, "*N"]:
         """Whether enough photos show the ground at positions, and agree on it."""
         sheet = self.sheet
         if sheet is None or sheet.is_sure_XY is None:
             return self.is_known(xy_N2)
-        return _at(sheet.is_sure_XY, xy_N2, sheet.low_2, sheet.cell_m)
+        return values_at(sheet.is_sure_XY, xy_N2, sheet.low_2, sheet.cell_m)
 
-    def to_sure(self, xy_N2: NDArray) -> Float[np.ndarray, "N"]:
+    def to_sure(self, xy_N2: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N"]:
         """Metres from positions to the nearest sure ground; 0 where the photos were not asked.
 
         Off sure ground the height is a guess, the worse the further off it is.
         """
-        return np.zeros(len(xy_N2)) if self.sheet is None else self.sheet.to_sure(xy_N2)
+        return np.zeros(xy_N2.shape[:-1]) if self.sheet is None else self.sheet.to_sure(xy_N2)
 
-    def is_taken(self, xy_N2: NDArray) -> Bool[np.ndarray, "N"]:
+    def is_taken(self, xy_N2: Float[np.ndarray, "*N 2"]) -> Bool[np.ndarray, "*N"]:
         """Whether a low thing stands at positions."""
-        return _at(self.is_taken_KK, xy_N2, self.low_2, 0.5 * self.cell_m)
+        return values_at(self.is_taken_KK, xy_N2, self.low_2, 0.5 * self.cell_m)
 
-    def normal(self, xy_N2: NDArray) -> Float[np.ndarray, "N 3"]:
+    def normal(self, xy_N2: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 3"]:
         """Unit normal of the ground, upwards."""
         xy = np.asarray(xy_N2, np.float64)
         step = self.cell_m
         slope_x = self.height(xy + [step, 0]) - self.height(xy - [step, 0])
         slope_y = self.height(xy + [0, step]) - self.height(xy - [0, step])
-        normal = np.stack([-slope_x, -slope_y, np.full(len(xy), 2 * step)], axis=1)
-        return normal / np.linalg.norm(normal, axis=1, keepdims=True)
+        normal = np.stack([-slope_x, -slope_y, np.full_like(slope_x, 2 * step)], axis=-1)
+        return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+
+    def obstacles_near(self, spot_2: NDArray, radius_m: float) -> Float[np.ndarray, "M 3"]:
+        """The surface points of what stands around a position, at any height."""
+        return self.obstacles_N3[self._obstacle_tree.query_ball_point(spot_2, radius_m)]
+
+    @cached_property
+    def _obstacle_tree(self) -> cKDTree:
+        return cKDTree(self.obstacles_N3[:, :2])
 
     def met(
         self, points_N3: NDArray, directions_N3: NDArray
@@ -266,7 +248,7 @@ def _finished(rough: Ground, points_N3: NDArray) -> Ground:
     size = tuple(2 * side for side in rough.height_GG.shape)
     is_taken = _taken(points_N3, rise, rough.low_2, 0.5 * rough.cell_m, size)
     wider = ndimage.binary_dilation(is_taken, np.ones((3, 3)))
-    is_free = ~_at(wider, points_N3[:, :2], rough.low_2, 0.5 * rough.cell_m)
+    is_free = ~values_at(wider, points_N3[:, :2], rough.low_2, 0.5 * rough.cell_m)
     own = points_N3[is_free & (np.abs(rise) < GROUND_BAND_M)]
     height = _carried_on(own, rough)
     ground = replace(rough, height_GG=height, is_taken_KK=is_taken)
@@ -312,15 +294,6 @@ def _carried_on(own_N3: NDArray, rough: Ground) -> NDArray[np.float64]:
     height = rough.height_GG.copy()
     height[tuple(known.T)] = plate(rough.low_2 + rough.cell_m * (known + 0.5))
     return height
-
-
-def _at(map_KK: NDArray, xy_N2: NDArray, low_2: NDArray, cell_m: float) -> NDArray[np.bool_]:
-    """Values of a map at positions; False beyond it."""
-    cells_N2 = np.floor((np.asarray(xy_N2, np.float64) - low_2) / cell_m).astype(int)
-    size_2 = np.array(map_KK.shape)
-    inside = ((cells_N2 >= 0) & (cells_N2 < size_2)).all(axis=1)
-    rows, columns = np.clip(cells_N2, 0, size_2 - 1).T
-    return inside & map_KK[rows, columns]
 
 
 def _extent(points_N3: NDArray, cell_m: float) -> tuple[NDArray, tuple[int, int]]:

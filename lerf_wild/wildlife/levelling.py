@@ -32,8 +32,9 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import LinearOperator, cg, splu
 from torch import Tensor
 
-from lerf_wild.wildlife.ground import Ground, Sheet, laid_on
+from lerf_wild.wildlife.ground import Ground, laid_on
 from lerf_wild.wildlife.ground_views import GroundView, coarser, colours_at, of_ground, seen
+from lerf_wild.wildlife.sheet import Sheet
 
 CELL_M, MOST_CELLS = 0.1, 256
 """Width of a cell; wider where the ground would take more than so many on a side."""
@@ -52,7 +53,7 @@ MIN_VIEWS = 3
 AGREE = 0.04
 """Photos that differ by more (root mean square over views and channels) show no ground there: water
 that mirrors, leaves, the edge of a thing."""
-TOLD = 0.7
+TOLD = 0.4
 """The spread of the heights that photos allow, as a share of what it is without photos, below which
 they say something: not so where all is of one colour, or far off."""
 DRAWS = 64

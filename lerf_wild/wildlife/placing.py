@@ -4,19 +4,20 @@ Symbols: N candidate places. Frame: the stage (metres, z up).
 
 An item's footprint is the upright box around it, turned by its yaw; what is higher has boxes of its
 own. A place is free when no surface point of the scene and no other item's box is within SPARE_M of
-these, between ankles and top. Of free places the nearest is taken, where one on ground of which the
-photos are not sure, or with little room around it, counts as further away; the more so, the further
-it is from sure ground, and so does what is no longer by the target.
+these, between ankles and top. Of free places that is taken which costs least (`place_costs`): near
+what was meant, on ground of which the photos are sure, with some room around it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from lerf_wild.errors import WildlifeError
 from lerf_wild.wildlife.footprints import (
@@ -28,6 +29,7 @@ from lerf_wild.wildlife.footprints import (
     touched,
 )
 from lerf_wild.wildlife.ground import Ground
+from lerf_wild.wildlife.place_costs import Aim, distances, doubt, remoteness
 from lerf_wild.wildlife.tracing import Standing
 
 SPARE_M = 0.05
@@ -40,21 +42,11 @@ STEP_M = 0.1
 YAWS = 8
 SEARCH_M = 2.5
 """How far from where it was asked for a place is looked for."""
-BY_M, FAR = 0.3, 1.6
-"""What is this much further off than the nearest free place is still by a thing; beyond, each metre
-counts as so many."""
-UNSURE_M, TIGHT_M = 0.4, 0.4
-"""How much further it may be to a place with sure ground, and to one with WIDE_M of room around."""
-GUESS = 1.0
-"""How much further for each metre from an item's soles to sure ground: nearly all of that is right
-within 2 cm, half of what is half a metre off it, and nothing a metre off."""
-LEVEL_DEG, BANK_DEG = 5.0, 10.0
-"""Ground that comes out steeper than the first is less and less sure, and steeper than the second
-no surer than what the photos don't tell: the bank of a pond is bent less than it truly is."""
+MOST_SPOTS = 8000
+TIGHT_M = 0.4
+"""How much further it may be to a place with WIDE_M of room around."""
 WIDE_M = 0.15
 """Leaves reach a little further than the field knows of them."""
-SURE_SOLES, SURE_SHARE = 0.9, 0.75
-"""Shares of the soles, and of what the item covers, that have sure ground at such a place."""
 BELOW_M, ABOVE_M = 0.1, 0.3
 """How far off the ground an item that is placed by hand may stand before it is refused."""
 
@@ -78,34 +70,33 @@ class Neighbour(NamedTuple):
 
 def find_place(
     print_: Footprint,
-    target_2: NDArray,
+    aim: Aim,
     ground: Ground,
     others: Sequence[Standing] = (),
     yaw_rad: float | None = None,
     reach_m: float = SEARCH_M,
     what: str = "it",
 ) -> Place:
-    """The free place nearest to a target; where none keeps its crown clear, one that does not.
+    """The best free place near an aim; where none keeps its crown clear, one that does not.
 
     Args:
         print_: The item's box.
-        target_2: Where it should be.
+        aim: Where it should be.
         ground: Ground and obstacles.
         others: Items that stand already.
         yaw_rad: Its heading; any of eight when None.
-        reach_m: How far from the target is looked.
+        reach_m: How far from the aim is looked.
         what: What to call the item in a refusal.
 
     Raises:
         WildlifeError: with the reason, when there is no such place.
     """
-    target = np.asarray(target_2, np.float64)
-    spots = _spots(target, reach_m)
+    spots = _spots(aim, reach_m)
+    around = f"within {reach_m:.1f} m of ({aim.point_2[0]:.2f}, {aim.point_2[1]:.2f})"
     known = ground.is_known(spots)
     if not known.any():
         raise WildlifeError(
-            f"No ground is known within {reach_m:.1f} m of ({target[0]:.2f}, {target[1]:.2f}): "
-            f"the photos don't show it. Place {what} where they do."
+            f"No ground is known {around}: the photos don't show it. Place {what} where they do."
         )
     spots = spots[known]
     level = ground.normal(spots)[:, 2] > np.cos(np.radians(STEEPEST_DEG))
@@ -116,57 +107,60 @@ def find_place(
     yaws = [yaw_rad] if yaw_rad is not None else list(np.arange(YAWS) * 2 * np.pi / YAWS)
     neighbours = _neighbours(others)
     for one in (print_, replace(print_, above=())) if print_.above else (print_,):
-        found = _best_free(one, target, spots[level], yaws, ground, neighbours)
+        found = _best_free(one, aim, spots[level], yaws, ground, neighbours)
         if found is not None:
             return found[0]
     raise WildlifeError(
-        f"There is no free room of {print_.sides()} for {what} within {reach_m:.1f} m of "
-        f"({target[0]:.2f}, {target[1]:.2f}). Make it smaller or place it elsewhere."
+        f"There is no free room of {print_.sides()} for {what} {around}. Make it smaller or place "
+        "it elsewhere."
     )
 
 
 def _best_free(
     print_: Footprint,
-    target_2: NDArray,
+    aim: Aim,
     spots_N2: NDArray,
     yaws: Sequence[float],
     ground: Ground,
     others: Sequence[Neighbour],
 ) -> tuple[Place, float] | None:
-    """The nearest free place and how far off it counts: unsure ground and tight room count as if
-    it were further."""
-    found, lowest, nearest = None, np.inf, np.inf
-    for spot in spots_N2:
-        distance = float(np.linalg.norm(spot - target_2))
-        if _further(distance, nearest) >= lowest:
+    """The free place that costs least, and its cost; None where nothing is free."""
+    spot_P2, yaw_P, away_P, doubt_P = _untaken(print_, aim, spots_N2, yaws, ground)
+
+    @cache
+    def is_free(one: int) -> bool:
+        return _in_the_way(print_, spot_P2[one], yaw_P[one], ground, others) is None
+
+    first = next((one for one in np.argsort(away_P, kind="stable") if is_free(one)), None)
+    if first is None:
+        return None
+    cost_P = remoteness(away_P, away_P[first]) + doubt_P
+    found, lowest = None, np.inf
+    # What is near is looked at last: most places are no better than what was found.
+    for one in np.argsort(cost_P, kind="stable"):
+        if cost_P[one] >= lowest:
             break
-        for yaw in yaws:
-            # The costliest test comes last: most places are no better than what was found.
-            cost = _further(distance, nearest) + _doubt(print_, spot, yaw, ground)
-            if cost >= lowest or _in_the_way(print_, spot, yaw, ground, others) is not None:
-                continue
-            nearest = min(nearest, distance)
-            cost += _tightness(print_, spot, yaw, ground)
+        if is_free(one):
+            cost = cost_P[one] + _tightness(print_, spot_P2[one], yaw_P[one], ground)
             if cost < lowest:
-                found, lowest = (_place(print_, spot, yaw, ground), cost), cost
-    return found
+                found, lowest = one, cost
+    return _place(print_, spot_P2[found], yaw_P[found], ground), float(lowest)
 
 
-def _further(distance: float, nearest: float) -> float:
-    """How much further off than the nearest free place one counts; 0 while none is known."""
-    beyond = max(0.0, distance - nearest)
-    return beyond + (FAR - 1.0) * max(0.0, beyond - BY_M)
-
-
-def _doubt(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
-    """How much further off a place counts for its ground."""
-    soles = touched(print_, spot_2, yaw_rad)
-    guessed = GUESS * float(ground.to_sure(soles).mean())
-    if not is_on_sure_ground(print_, spot_2, yaw_rad, ground):
-        return UNSURE_M + guessed
-    slope_deg = np.degrees(np.arccos(min(1.0, float(ground.normal(soles)[:, 2].mean()))))
-    steep = (slope_deg - LEVEL_DEG) / (BANK_DEG - LEVEL_DEG)
-    return UNSURE_M * float(np.clip(steep, 0.0, 1.0)) + guessed
+def _untaken(
+    print_: Footprint, aim: Aim, spots_N2: NDArray, yaws: Sequence[float], ground: Ground
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Places on ground where nothing low stands: spots, headings, distances from the aim and
+    doubts."""
+    found = []
+    for yaw in yaws:
+        taken_N = ground.is_taken(covered(print_, spots_N2, yaw)).mean(axis=-1)
+        spots = spots_N2[taken_N <= TAKEN_SHARE]
+        turns = np.full(len(spots), yaw)
+        away = distances(print_, aim, spots, yaw)
+        found.append((spots, turns, away, doubt(print_, spots, yaw, ground)))
+    parts = [np.concatenate(part) for part in zip(*found)]
+    return parts[0], parts[1], parts[2], parts[3]
 
 
 def _tightness(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> float:
@@ -179,18 +173,11 @@ def _place(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -
     return Place(foot_3, float(yaw_rad))
 
 
-def is_on_sure_ground(print_: Footprint, spot_2: NDArray, yaw_rad: float, ground: Ground) -> bool:
-    """Whether the photos agree on the ground on which an item would stand."""
-    below = ground.is_sure(covered(print_, spot_2, yaw_rad)).mean()
-    soles = ground.is_sure(touched(print_, spot_2, yaw_rad)).mean()
-    return bool(soles >= SURE_SOLES and below >= SURE_SHARE)
-
-
 def free_places(
     print_: Footprint,
     ground: Ground,
     others: Sequence[Standing] = (),
-    near_2: NDArray | None = None,
+    aim: Aim | None = None,
     step_m: float = 0.5,
 ) -> list[Place]:
     """All places of a grid over the known ground where an item has room.
@@ -199,8 +186,8 @@ def free_places(
         print_: The item's box.
         ground: Ground and obstacles.
         others: Items that stand already.
-        near_2: Places come in the order in which `find_place` would take them for this target;
-            in the grid's when None.
+        aim: Places come in the order in which `find_place` would take them for it; in the grid's
+            when None.
         step_m: Width of the grid's cells.
     """
     size_2 = ground.cell_m * np.array(ground.height_GG.shape)
@@ -209,12 +196,12 @@ def free_places(
     spots = spots[ground.is_known(spots)]
     spots = spots[ground.normal(spots)[:, 2] > np.cos(np.radians(STEEPEST_DEG))]
     neighbours, yaws = _neighbours(others), np.arange(YAWS) * 2 * np.pi / YAWS
-    free = [_best_free(print_, spot, spot[None], yaws, ground, neighbours) for spot in spots]
+    free = [_best_free(print_, Aim(spot), spot[None], yaws, ground, neighbours) for spot in spots]
     found = [one for one in free if one is not None]
-    if near_2 is None or not found:
+    if aim is None or not found:
         return [place for place, _ in found]
-    away = [float(np.linalg.norm(place.foot_3[:2] - near_2)) for place, _ in found]
-    costs = [_further(far, min(away)) + cost for far, (_, cost) in zip(away, found)]
+    away = [distances(print_, aim, p.foot_3[None, :2], p.yaw_rad)[0] for p, _ in found]
+    costs = remoteness(np.array(away), min(away)) + [cost for _, cost in found]
     return [found[k][0] for k in np.argsort(costs, kind="stable")]
 
 
@@ -252,8 +239,8 @@ def _touches_scene(
 ) -> bool:
     """Whether more than a few surface points of the scene are in an item's boxes or around them."""
     foot = np.array([*spot_2, foot_height(print_, spot_2, yaw_rad, ground)])
-    near = np.linalg.norm(ground.obstacles_N3[:, :2] - spot_2, axis=1) < print_.radius + spare_m
-    is_in = is_inside(print_, foot, yaw_rad, ground.obstacles_N3[near], spare_m)
+    near_N3 = ground.obstacles_near(spot_2, print_.radius + spare_m)
+    is_in = is_inside(print_, foot, yaw_rad, near_N3, spare_m)
     return int(np.count_nonzero(is_in)) > FEW_POINTS
 
 
@@ -308,13 +295,18 @@ def odd_place(foot_3: NDArray, ground: Ground, name: str) -> str | None:
     )
 
 
-def _spots(target_2: NDArray, reach_m: float) -> NDArray[np.float64]:
-    """A grid of places within reach, the nearest to the target first."""
-    steps = np.arange(-int(reach_m / STEP_M), int(reach_m / STEP_M) + 1) * STEP_M
-    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    distance = np.linalg.norm(grid, axis=1)
-    order = np.argsort(distance, kind="stable")
-    return target_2 + grid[order[distance[order] <= reach_m]]
+def _spots(aim: Aim, reach_m: float) -> NDArray[np.float64]:
+    """A grid of places within reach, the aim's point one of them; round a wide thing those nearest
+    to its point."""
+    points = aim.points_M2
+    low, high = points.min(axis=0) - reach_m, points.max(axis=0) + reach_m
+    axes = [
+        middle + np.arange(-int((middle - a) / STEP_M), int((b - middle) / STEP_M) + 1) * STEP_M
+        for a, middle, b in zip(low, aim.point_2, high)
+    ]
+    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    grid = grid[cKDTree(points).query(grid)[0] <= reach_m + 1e-9]
+    return grid[np.argsort(np.linalg.norm(grid - aim.point_2, axis=1), kind="stable")[:MOST_SPOTS]]
 
 
 def _meets(print_: Footprint, foot_3: NDArray, yaw_rad: float, other: Neighbour) -> bool:

@@ -21,6 +21,7 @@ from lerf_wild.wildlife.footprints import footprint_of
 from lerf_wild.wildlife.ground import Ground, beside
 from lerf_wild.wildlife.items import Item, Provenance, checked, quaternion_of, upright
 from lerf_wild.wildlife.looks import look_of
+from lerf_wild.wildlife.place_costs import Aim, is_on_sure_ground
 from lerf_wild.wildlife.placing import (
     SEARCH_M,
     Place,
@@ -28,11 +29,13 @@ from lerf_wild.wildlife.placing import (
     find_place,
     foot_height,
     free_places,
-    is_on_sure_ground,
 )
 from lerf_wild.wildlife.population import Population, free_id, with_item
 from lerf_wild.wildlife.stage import Stage
 from lerf_wild.wildlife.tracing import Standing, stand
+
+THING_CELL_M = 0.05
+"""How finely the outline of a thing is known that something is placed by."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,12 @@ def settle(
     scene: Scene,
     population: Population,
     choice: Choice,
-    target_3: NDArray,
+    aim: Aim,
     provenance: Provenance,
     yaw_rad: float | None = None,
     reach_m: float = SEARCH_M,
 ) -> tuple[Population, Item]:
-    """Stands what was chosen on the free ground nearest to a target.
+    """Stands what was chosen on free ground near an aim.
 
     Raises:
         WildlifeError: with the reason, when there is no room.
@@ -61,21 +64,20 @@ def settle(
     item = _draft(population, choice, provenance)
     box = footprint_of(look_of(item, scene.library), item.height_m)
     others = standing_of(scene, population)
-    target = np.asarray(target_3, np.float64)[:2]
-    place = find_place(box, target, scene.ground, others, yaw_rad, reach_m, item.what)
+    place = find_place(box, aim, scene.ground, others, yaw_rad, reach_m, item.what)
     item = _placed(item, scene.stage, place.foot_3, place.yaw_rad)
     return with_item(population, item), item
 
 
-def by_thing(
-    scene: Scene, position_3: Sequence[float], core_M3: NDArray
-) -> tuple[Scene, NDArray[np.float64]]:
-    """The place with what a thing takes of it taken, and where on its stage the thing is.
+def by_thing(scene: Scene, position_3: Sequence[float], core_M3: NDArray) -> tuple[Scene, Aim]:
+    """The place with what a thing takes of it taken, and the aim that is beside the thing.
 
     Position and surface points of the thing are in the capture's coordinates.
     """
-    ground = beside(scene.ground, scene.stage.from_world(core_M3))
-    return replace(scene, ground=ground), scene.stage.from_world(np.array([position_3]))[0]
+    thing_M3 = scene.stage.from_world(core_M3)
+    cells_M2 = np.unique(np.round(thing_M3[:, :2] / THING_CELL_M), axis=0) * THING_CELL_M
+    point_2 = scene.stage.from_world(np.array([position_3]))[0, :2]
+    return replace(scene, ground=beside(scene.ground, thing_M3)), Aim(point_2, cells_M2)
 
 
 def settle_by_hand(
@@ -109,7 +111,7 @@ def settle_by_hand(
 
 
 def settle_program(
-    scene: Scene, population: Population, program: Program, centre_3: NDArray, source: Provenance
+    scene: Scene, population: Population, program: Program, around: Aim, source: Provenance
 ) -> tuple[Population, list[Item], list[str]]:
     """Stands the objects of a program around a place; also says which could not stand.
 
@@ -124,8 +126,8 @@ def settle_program(
         try:
             choice = choose_object(item, scene.library)
             source_of = _with(source, choice)
-            target = np.asarray(centre_3, np.float64) + foot - middle
-            population, one = settle(scene, population, choice, target, source_of, yaw, 1.0)
+            aim = Aim(around.point_2 + (foot - middle)[:2])
+            population, one = settle(scene, population, choice, aim, source_of, yaw, 1.0)
             placed.append(one)
         except LerfWildError as error:
             refused.append(f"object {number + 1}: {error}")
@@ -177,25 +179,24 @@ def swapped(scene: Scene, population: Population, item: Item, choice: Choice) ->
     box = footprint_of(look_of(changed, scene.library), changed.height_m)
     target = scene.stage.from_world(np.array([item.position]))[0, :2]
     others, yaw = standing_of(scene, rest), yaw_in(scene.stage, item)
-    place = find_place(box, target, scene.ground, others, yaw, what=changed.what)
+    place = find_place(box, Aim(target), scene.ground, others, yaw, what=changed.what)
     return _placed(changed, scene.stage, place.foot_3, place.yaw_rad)
 
 
 def places_for(
-    scene: Scene, population: Population, choice: Choice, near_3: NDArray | None = None
+    scene: Scene, population: Population, choice: Choice, aim: Aim | None = None
 ) -> list[Place]:
-    """Where what was chosen could stand, the nearest to a point first."""
+    """Where what was chosen could stand, in the order in which `settle` would take the places."""
     item = _draft(population, choice, Provenance())
     box = footprint_of(look_of(item, scene.library), item.height_m)
-    near = None if near_3 is None else np.asarray(near_3, np.float64)[:2]
-    return free_places(box, scene.ground, standing_of(scene, population), near)
+    return free_places(box, scene.ground, standing_of(scene, population), aim)
 
 
 def stands_surely(scene: Scene, item: Item) -> bool:
     """Whether the photos tell how high the ground is on which an item stands."""
     box = footprint_of(look_of(item, scene.library), item.height_m)
     foot = scene.stage.from_world(np.array([item.position]))[0]
-    return is_on_sure_ground(box, foot[:2], yaw_in(scene.stage, item), scene.ground)
+    return bool(is_on_sure_ground(box, foot[:2], yaw_in(scene.stage, item), scene.ground))
 
 
 def standing_of(scene: Scene, population: Population) -> list[Standing]:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from lerf_wild.errors import WildlifeError
 from lerf_wild.storage.cache import FeatureCache, content_key, default_cache_root
-from lerf_wild.wildlife.ground import Ground, Sheet, find_ground, laid_on
+from lerf_wild.wildlife.ground import Ground, find_ground, laid_on
 from lerf_wild.wildlife.scene_light import SceneLight, estimate_light, usual_light
+from lerf_wild.wildlife.sheet import Sheet
 
 POINTS = 60_000
-VERSION = 8
+VERSION = 9
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from lerf_wild.cli.sampling import sample_surface
 from lerf_wild.errors import WildlifeError
 from lerf_wild.frames import Placed
 from lerf_wild.methods.wildlife.witnesses import ground_views
-from lerf_wild.wildlife.ground import Sheet, find_ground
+from lerf_wild.wildlife.ground import find_ground
 from lerf_wild.wildlife.ground_views import GroundView
 from lerf_wild.wildlife.levelling import MIN_VIEWS, agreed_sheet
+from lerf_wild.wildlife.sheet import Sheet
 from lerf_wild.wildlife.stage import Stage
 from lerf_wild.wildlife.surroundings import POINTS, Surroundings, kept_surroundings
 

@@ -9,14 +9,19 @@ import pytest
 
 from lerf_wild.errors import WildlifeError
 from lerf_wild.wildlife.footprints import Box, Footprint, covered, is_inside, touched
-from lerf_wild.wildlife.ground import Sheet, beside, find_ground
-from lerf_wild.wildlife.placing import (
+from lerf_wild.wildlife.ground import beside, find_ground
+from lerf_wild.wildlife.place_costs import (
     BANK_DEG,
     BY_M,
     FAR,
     LEVEL_DEG,
-    TIGHT_M,
+    ROOM_M,
     UNSURE_M,
+    Aim,
+    distances,
+)
+from lerf_wild.wildlife.placing import (
+    TIGHT_M,
     WIDE_M,
     check_by_hand,
     find_place,
@@ -25,6 +30,7 @@ from lerf_wild.wildlife.placing import (
     why_not,
 )
 from lerf_wild.wildlife.scene_light import estimate_light, sun_map
+from lerf_wild.wildlife.sheet import Sheet
 from lerf_wild.wildlife.sun_search import direction
 
 BOX = Footprint(np.array([-0.5, -0.2, 0.0]), np.array([0.5, 0.2, 0.8]))
@@ -89,11 +95,11 @@ def test_too_few_points_are_refused():
 
 
 def test_a_free_spot_is_taken_as_it_is_and_an_occupied_one_is_left(ground):
-    place = find_place(BOX, np.array([0.5, 1.0]), ground)
+    place = find_place(BOX, Aim(np.array([0.5, 1.0])), ground)
     np.testing.assert_allclose(place.foot_3[:2], [0.5, 1.0], atol=1e-9)
     assert place.foot_3[2] == pytest.approx(float(true_height(np.array([[0.5, 1.0]]))[0]), abs=0.03)
     assert why_not(BOX, np.array(TREES[0]), 0.0, ground) is not None
-    beside = find_place(BOX, np.array(TREES[0]), ground)
+    beside = find_place(BOX, Aim(np.array(TREES[0])), ground)
     distance = np.linalg.norm(beside.foot_3[:2] - TREES[0])
     assert 0.3 < distance < 1.2
     assert why_not(BOX, beside.foot_3[:2], beside.yaw_rad, ground) is None
@@ -104,7 +110,7 @@ def test_no_place_that_is_found_holds_points_of_the_scene(ground, seed):
     """The oracle looks at every point in the box on its own."""
     points = clearing(seed=0)
     target = np.random.default_rng(seed).uniform(-3, 3, 2)
-    place = find_place(BOX, target, ground)
+    place = find_place(BOX, Aim(target), ground)
     cosine, sine = np.cos(place.yaw_rad), np.sin(place.yaw_rad)
     inside = 0
     for x, y, z in points - place.foot_3:
@@ -115,10 +121,10 @@ def test_no_place_that_is_found_holds_points_of_the_scene(ground, seed):
 
 def test_refusals_say_why(ground):
     with pytest.raises(WildlifeError, match="photos don't show"):
-        find_place(BOX, np.array([60.0, 0.0]), ground)
+        find_place(BOX, Aim(np.array([60.0, 0.0])), ground)
     huge = Footprint(np.array([-3.0, -3.0, 0.0]), np.array([3.0, 3.0, 3.0]))
     with pytest.raises(WildlifeError, match=r"no free room of 6\.0 x 6\.0 m for the tree"):
-        find_place(huge, np.zeros(2), ground, reach_m=0.5, what="the tree")
+        find_place(huge, Aim(np.zeros(2)), ground, reach_m=0.5, what="the tree")
     with pytest.raises(WildlifeError, match="below the ground"):
         check_by_hand(np.array([0.0, 0.0, -1.0]), ground, "the fox")
     with pytest.raises(WildlifeError, match="outside"):
@@ -174,7 +180,7 @@ def is_tight(ground, place) -> bool:
 
 def test_free_places_are_those_of_the_grid_where_some_heading_is_free(ground):
     near = np.array([1.0, 1.0])
-    found = free_places(BOX, ground, near_2=near, step_m=1.0)
+    found = free_places(BOX, ground, aim=Aim(near), step_m=1.0)
     far = np.array([np.linalg.norm(place.foot_3[:2] - near) for place in found])
     beyond = far - far.min()
     costs = [
@@ -213,7 +219,7 @@ def test_a_low_thing_takes_the_ground_inside_of_it_and_does_not_raise_it():
     np.testing.assert_allclose(ground.height(around), true_height(around), atol=0.02)
     small = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 0.2]))
     assert why_not(small, inside[0], 0.0, ground) == "something of the scene"
-    assert np.linalg.norm(find_place(small, inside[0], ground).foot_3[:2]) > 0.7
+    assert np.linalg.norm(find_place(small, Aim(inside[0]), ground).foot_3[:2]) > 0.7
 
 
 def test_an_item_stands_on_its_soles_and_not_on_the_middle_of_its_box(ground):
@@ -232,13 +238,14 @@ def test_a_place_whose_ground_photos_show_under_all_soles_comes_first(ground):
     seen = np.ones((40, 40), bool)
     sheet = Sheet(np.array([-4.0, -4.0]), 0.2, np.zeros((40, 40)), seen)
     known = replace(ground, sheet=sheet)
-    first = find_place(print_, np.zeros(2), known, yaw_rad=0.0).foot_3[:2]
+    first = find_place(print_, Aim(np.zeros(2)), known, yaw_rad=0.0).foot_3[:2]
     seen[tuple(np.floor((first + soles[0] + 4.0) / 0.2).astype(int))] = False
-    moved = find_place(print_, np.zeros(2), known, yaw_rad=0.0).foot_3[:2]
+    moved = find_place(print_, Aim(np.zeros(2)), known, yaw_rad=0.0).foot_3[:2]
     assert 0 < np.linalg.norm(moved - first) < 0.5
     assert known.is_sure(moved + soles).all()
     seen[:] = False
-    assert find_place(print_, np.zeros(2), known, yaw_rad=0.0).foot_3[:2] == pytest.approx(first)
+    again = find_place(print_, Aim(np.zeros(2)), known, yaw_rad=0.0).foot_3[:2]
+    assert again == pytest.approx(first)
 
 
 def test_of_unsure_places_the_one_by_sure_ground_comes_first(ground):
@@ -254,11 +261,44 @@ def test_of_unsure_places_the_one_by_sure_ground_comes_first(ground):
     full = np.array([[x, y, 0.5] for x in (-0.1, 0.0, 0.1) for y in np.linspace(-2, 2, 81)])
     known = replace(ground, sheet=sheet, obstacles_N3=full)
     print_ = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 0.8]))
-    found = find_place(print_, np.array([-0.02, 0.0]), known, yaw_rad=0.0, reach_m=0.5)
+    found = find_place(print_, Aim(np.array([-0.02, 0.0])), known, yaw_rad=0.0, reach_m=0.5)
     assert 0.2 < found.foot_3[0] < 0.5
     unasked = replace(known, sheet=None)
     assert (unasked.to_sure(np.zeros((3, 2))) == 0).all()
-    assert find_place(print_, np.array([-0.02, 0.0]), unasked, reach_m=0.5).foot_3[0] < -0.2
+    assert find_place(print_, Aim(np.array([-0.02, 0.0])), unasked, reach_m=0.5).foot_3[0] < -0.2
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.7])
+def test_beside_a_thing_distances_are_those_of_what_is_seen_from_above(yaw):
+    """The oracle measures each point of the item against each of the thing."""
+    draw = np.random.default_rng(2)
+    thing, spots = draw.uniform(-1, 1, (30, 2)), draw.uniform(-3, 3, (40, 2))
+    aim, shade = Aim(thing[0], thing), np.array([[-0.5, 0.0], [0.0, 0.1], [0.5, 0.0]])
+    found = distances(replace(BOX, shade_K2=shade), aim, spots, yaw)
+    turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+    for spot, distance in zip(spots, found):
+        parts = [spot + turn @ part for part in shade]
+        gap = min(np.linalg.norm(part - point) for part in parts for point in thing)
+        expected = abs(gap - ROOM_M) + 0.1 * np.linalg.norm(spot - thing[0])
+        assert distance == pytest.approx(expected, abs=0.08)
+
+
+def test_all_around_a_thing_is_by_it_and_sure_ground_comes_first(ground):
+    """A bar of 3 m, meant most at its one end; ground is sure at the other end."""
+    bar = np.column_stack([np.linspace(-1.5, 1.5, 61), np.full(61, 2.0)])
+    seen = np.zeros((40, 40), bool)
+    seen[26:33] = True
+    sheet = Sheet(np.array([-4.0, -4.0]), 0.2, np.zeros((40, 40)), seen)
+    known = replace(ground, sheet=sheet, obstacles_N3=np.zeros((0, 3)))
+    print_ = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 0.8]))
+    aim = Aim(bar[0], bar)
+    place = find_place(print_, aim, known)
+    corners = covered(print_, place.foot_3[:2], place.yaw_rad)
+    assert known.is_sure(corners).all()
+    gap = np.linalg.norm(corners[:, None] - bar, axis=-1).min()
+    assert 0.05 < gap < ROOM_M + BY_M
+    everywhere = replace(known, sheet=replace(sheet, is_sure_XY=np.ones((40, 40), bool)))
+    assert np.linalg.norm(find_place(print_, aim, everywhere).foot_3[:2] - bar[0]) < 0.5
 
 
 def test_by_a_flat_thing_that_passes_for_ground_is_beside_it(ground):
@@ -273,8 +313,8 @@ def test_by_a_flat_thing_that_passes_for_ground_is_beside_it(ground):
     assert not taken.is_taken(np.array([[0.9, 0.0], [3.0, 1.5]])).any()
     assert (taken.is_taken_KK >= ground.is_taken_KK).all()
     print_ = Footprint(np.array([-0.2, -0.2, 0.0]), np.array([0.2, 0.2, 0.8]))
-    assert np.linalg.norm(find_place(print_, np.zeros(2), ground).foot_3[:2]) < 0.2
-    assert np.linalg.norm(find_place(print_, np.zeros(2), taken).foot_3[:2]) > 0.7
+    assert np.linalg.norm(find_place(print_, Aim(np.zeros(2)), ground).foot_3[:2]) < 0.2
+    assert np.linalg.norm(find_place(print_, Aim(np.zeros(2)), taken).foot_3[:2]) > 0.7
     assert (beside(ground, np.zeros((0, 3))).is_taken_KK == ground.is_taken_KK).all()
 
 
@@ -317,12 +357,12 @@ def test_a_place_on_level_ground_comes_before_one_on_a_bank(ground):
     bank = np.broadcast_to(np.minimum(0.0, 0.25 * cells)[:, None], ground.height_GG.shape)
     bare = replace(ground, height_GG=bank, sheet=None, obstacles_N3=np.zeros((0, 3)))
     print_ = Footprint(np.array([-0.1, -0.1, 0.0]), np.array([0.1, 0.1, 0.8]))
-    near, nearer = np.array([-0.2, 1.0]), np.array([0.0, 1.0])
-    assert find_place(print_, near, bare, yaw_rad=0.0).foot_3[0] >= 0.0
+    near, nearer = np.array([-0.1, 1.0]), np.array([0.0, 1.0])
+    assert find_place(print_, Aim(near), bare, yaw_rad=0.0).foot_3[0] >= 0.0
     # The crest is half as steep, and half as much is done about it.
-    assert 0.0 < find_place(print_, nearer, bare, yaw_rad=0.0).foot_3[0] < 0.15
+    assert 0.0 < find_place(print_, Aim(nearer), bare, yaw_rad=0.0).foot_3[0] < 0.15
     far = np.array([-1.9, 1.0])
-    np.testing.assert_allclose(find_place(print_, far, bare, yaw_rad=0.0).foot_3[:2], far)
+    np.testing.assert_allclose(find_place(print_, Aim(far), bare, yaw_rad=0.0).foot_3[:2], far)
 
 
 def test_a_place_with_room_around_it_comes_before_a_tight_one_nearby(ground):
@@ -330,7 +370,7 @@ def test_a_place_with_room_around_it_comes_before_a_tight_one_nearby(ground):
     tight = np.array([2.0 - 0.25 - 0.1 - 0.2, 0.0])
     print_ = Footprint(np.array([-0.2, -0.2, 0.0]), np.array([0.2, 0.2, 0.8]))
     assert why_not(print_, tight, 0.0, ground) is None
-    found = find_place(print_, tight, ground, yaw_rad=0.0).foot_3[:2]
+    found = find_place(print_, Aim(tight), ground, yaw_rad=0.0).foot_3[:2]
     points = ground.obstacles_N3[ground.obstacles_N3[:, 2] < 0.8]
     beside = np.abs(points[:, :2] - found).max(axis=1) - 0.2
     assert np.sort(beside)[4] > 0.13 and np.linalg.norm(found - tight) < 0.4
@@ -364,6 +404,6 @@ def test_a_crown_is_kept_clear_of_what_is_as_high(ground):
     stem = replace(mushroom(), above=())
     assert why_not(stem, beside, 0.0, ground) is None
     assert why_not(mushroom(), beside, 0.0, ground) == "something of the scene"
-    place = find_place(mushroom(), beside, ground)
+    place = find_place(mushroom(), Aim(beside), ground)
     gaps = [np.abs(place.foot_3[:2] - post).max() for post in TREES]
     assert min(gaps) > 1.0 + 0.25

@@ -15,9 +15,10 @@ from lerf_wild.frames import Placed
 from lerf_wild.program.types import Program, SceneObject, Settings
 from lerf_wild.wildlife.choosing import choose, choose_animal, choose_asset
 from lerf_wild.wildlife.footprints import footprint_of
-from lerf_wild.wildlife.ground import Sheet, find_ground
+from lerf_wild.wildlife.ground import find_ground
 from lerf_wild.wildlife.items import Provenance
-from lerf_wild.wildlife.placing import TIGHT_M, UNSURE_M, why_not
+from lerf_wild.wildlife.place_costs import UNSURE_M, Aim
+from lerf_wild.wildlife.placing import TIGHT_M, why_not
 from lerf_wild.wildlife.population import Population, undone, with_swap
 from lerf_wild.wildlife.sentences import read_sentence
 from lerf_wild.wildlife.settling import (
@@ -33,6 +34,7 @@ from lerf_wild.wildlife.settling import (
     swapped,
     yaw_in,
 )
+from lerf_wild.wildlife.sheet import Sheet
 from lerf_wild.wildlife.stage import Stage
 
 
@@ -85,13 +87,13 @@ def test_heights_of_sentences_are_taken_and_unknown_things_refused():
 
 def test_an_item_by_a_log_stands_beside_it_on_the_ground(scene):
     choice = choose_asset("raven", scene.library)
-    target = np.array([1.2, 0.3, 0.4])
+    aim = Aim(np.array([1.2, 0.3]))
     source = Provenance("text", "a raven by the log", anchor="log")
-    population, item = settle(scene, Population(), choice, target, source)
+    population, item = settle(scene, Population(), choice, aim, source)
     assert population.items == (item,) and item.provenance.anchor == "log"
-    assert np.linalg.norm(np.array(item.position[:2]) - target[:2]) < 0.9
+    assert np.linalg.norm(np.array(item.position[:2]) - aim.point_2) < 0.9
     assert item.position[2] == pytest.approx(0.05 * item.position[0], abs=0.02)
-    population, other = settle(scene, population, choice, target, source)
+    population, other = settle(scene, population, choice, aim, source)
     assert other.id == "raven_2"
     assert np.linalg.norm(np.subtract(item.position, other.position)) > 0.15
 
@@ -100,13 +102,14 @@ def test_by_a_thing_what_it_takes_is_taken_for_that_item_alone(scene):
     rim = np.linspace(0, 2 * np.pi, 3000)
     slab = np.column_stack([np.cos(rim) - 2.0, np.sin(rim) + 1.0, np.full(3000, -0.1)])
     core = scene.stage.to_world(slab)
-    aimed, target = by_thing(scene, core[0], core)
-    np.testing.assert_allclose(target, slab[0], atol=1e-9)
+    aimed, aim = by_thing(scene, core[0], core)
+    np.testing.assert_allclose(aim.point_2, slab[0, :2], atol=1e-9)
+    assert cKDTree(aim.thing_M2).query(slab[:, :2])[0].max() < 0.04
     was, now = (one.ground.is_taken(slab[:, :2]).mean() for one in (scene, aimed))
     assert was < 0.1 and now > 0.95
     choice = choose_asset("raven", scene.library)
-    _, item = settle(aimed, Population(), choice, np.array([-2.0, 1.0, 0.0]), Provenance())
-    assert np.linalg.norm(np.subtract(item.position[:2], [-2.0, 1.0])) > 1.0
+    _, item = settle(aimed, Population(), choice, aim, Provenance())
+    assert 1.1 < np.linalg.norm(np.subtract(item.position[:2], [-2.0, 1.0])) < 1.7
 
 
 def test_by_hand_stands_on_the_ground_or_says_why_not(scene):
@@ -140,7 +143,7 @@ def test_a_program_keeps_its_distances_and_names_what_it_cannot_place(scene):
         SceneObject(10, (0.0, -1.5, -4.0), 0.6, species="zeppelin"),
     )
     program = Program(Settings(camera_pitch_deg=90.0), objects)
-    centre, source = np.array([-3.0, -3.0, 0.0]), Provenance("program", "two birds")
+    centre, source = Aim(np.array([-3.0, -3.0])), Provenance("program", "two birds")
     _, placed, refused = settle_program(scene, Population(), program, centre, source)
     assert [item.asset for item in placed] == ["raven", "egret"]
     gap = np.subtract(placed[1].position, placed[0].position)[:2]
@@ -169,9 +172,9 @@ def test_a_swap_keeps_place_and_heading_and_moves_only_for_want_of_room(scene):
 
 
 def test_places_for_something_are_free_and_the_nearest_come_first(scene):
-    choice, log = choose_asset("raven", scene.library), np.array([1.2, 0.3, 0.4])
-    found = places_for(scene, Population(), choice, log)
-    gaps = [float(np.linalg.norm(place.foot_3[:2] - log[:2])) for place in found]
+    choice, log_2 = choose_asset("raven", scene.library), np.array([1.2, 0.3])
+    found = places_for(scene, Population(), choice, Aim(log_2))
+    gaps = [float(np.linalg.norm(place.foot_3[:2] - log_2)) for place in found]
     # One that is tight, on unsure ground, comes after others that are this much further off.
     assert (np.diff(gaps) > -TIGHT_M - UNSURE_M).all() and 0.1 < gaps[0] < 1.0 and len(found) > 100
     assert gaps != sorted(gaps)
@@ -187,7 +190,7 @@ def _look(scene, item):
 def test_crowns_stand_apart_where_there_is_room_for_them(scene, asset, is_room):
     tree, population = choose_asset(asset, scene.library), Population()
     for _ in range(2):
-        population, _ = settle(scene, population, tree, np.array([-3.0, 0.0, 0.0]), Provenance())
+        population, _ = settle(scene, population, tree, Aim(np.array([-3.0, 0.0])), Provenance())
     trees = [one.vertices_V3 for one in standing_of(scene, population)]
     high = [part[part[:, 2] > part[:, 2].min() + 1.8, :2] for part in trees]
     assert (cKDTree(high[0]).query(high[1])[0].min() > 0.04) == is_room
