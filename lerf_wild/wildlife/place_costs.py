@@ -18,12 +18,12 @@ from lerf_wild.wildlife.footprints import Footprint, covered, shade, touched
 from lerf_wild.wildlife.ground import Ground
 from lerf_wild.wildlife.sheet import Sheet
 
-ROOM_M = 0.2
+ROOM_M = 0.3
 """How far from a thing what is placed by it best stands: leaf tips and edges reach further than its
 relevant points."""
 PEAK_SHARE = 0.1
 """Of places by a thing those near its most relevant point come first, if only by this much."""
-BY_M, FAR = 0.25, 4.0
+BY_M, FAR = 0.15, 4.0
 """What is this much further off than the nearest free place is still by a thing; beyond, each metre
 counts as so many."""
 UNSURE_M = 0.4
