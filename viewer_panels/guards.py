@@ -1,6 +1,7 @@
 """Keeps nerfstudio's render threads alive, whatever happens while they render.
 
-The thread ends on any exception but its own interrupt, and the viewer then shows nothing for good.
+The thread ends on any exception but its own interrupt, and the viewer then shows nothing for good;
+and while a browser is open it goes on into the end of the process.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from nerfstudio.viewer.utils import get_camera
 from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
 
 from lerf_wild.methods.lerf_wild.live_views import LiveViews
+from lerf_wild.viewer_panels.workers import stop_at_exit
 
 OnTrouble = Callable[[BaseException], None]
 
@@ -76,9 +78,16 @@ def guard(machine: Any, live: LiveViews, on_trouble: OnTrouble) -> None:
                 on_trouble(error)
                 time.sleep(PAUSE_S)
 
+    def stop() -> None:
+        machine.running = False
+        machine.interrupt_render_flag = True
+        machine.render_trigger.set()
+
     machine._render_img = safe_render
     machine._calculate_image_res = kept_resolution
     machine.run = run_on
+    machine.stop = stop
+    stop_at_exit(machine)
 
 
 def trouble_text(error: BaseException) -> str:

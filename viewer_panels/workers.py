@@ -1,14 +1,53 @@
-"""The panel's two threads: one that always has the newest state, one that works through jobs."""
+"""The panel's threads: one that always has the newest state, one that works through jobs.
+
+A thread that is still in torch when the interpreter ends takes the process down with an abort. So
+all of them are stopped before that, those in which nerfstudio renders too.
+"""
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
+import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 Item = TypeVar("Item")
 OnTrouble = Callable[[BaseException], None]
+
+PATIENCE_S = 10.0
+"""How long the end of a process waits for all threads together."""
+
+
+class Stoppable(Protocol):
+    """What runs in a thread of its own."""
+
+    def stop(self) -> None:
+        """Asks for an end, and returns at once."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits for the end."""
+
+
+_RUNNING: WeakSet[Stoppable] = WeakSet()
+
+
+def stop_at_exit(worker: Stoppable) -> None:
+    """Has a thread stopped and waited for when the process ends."""
+    _RUNNING.add(worker)
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stops all threads and waits for them, together at most ``PATIENCE_S``."""
+    workers = list(_RUNNING)
+    for worker in workers:
+        worker.stop()
+    until = time.monotonic() + PATIENCE_S
+    for worker in workers:
+        worker.join(max(0.0, until - time.monotonic()))
 
 
 class Latest(Generic[Item]):
@@ -18,8 +57,11 @@ class Latest(Generic[Item]):
         self._handle = handle
         self._on_trouble = on_trouble
         self._items: list[Item] = []
+        self._is_stopping = False
         self._wake = threading.Condition()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+        stop_at_exit(self)
 
     def put(self, item: Item) -> None:
         """Replaces what is waiting."""
@@ -27,10 +69,22 @@ class Latest(Generic[Item]):
             self._items[:] = [item]
             self._wake.notify()
 
+    def stop(self) -> None:
+        """Ends the thread after the item in hand; what waits is dropped."""
+        with self._wake:
+            self._is_stopping = True
+            self._wake.notify()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits for the thread, at most ``timeout`` seconds."""
+        self._thread.join(timeout)
+
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._items)
+                self._wake.wait_for(lambda: self._items or self._is_stopping)
+                if self._is_stopping:
+                    return
                 item = self._items.pop()
             try:
                 self._handle(item)
@@ -45,7 +99,10 @@ class Jobs:
         self._idle = idle
         self._on_trouble = on_trouble
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+        stop_at_exit(self)
 
     def put(self, job: Callable[[], None]) -> None:
         """Queues a job."""
@@ -55,9 +112,17 @@ class Jobs:
         """Whether a job is queued that has not begun."""
         return not self._queue.empty()
 
+    def stop(self) -> None:
+        """Ends the thread after the job in hand; what waits is dropped."""
+        self._is_stopping = True
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits for the thread, at most ``timeout`` seconds."""
+        self._thread.join(timeout)
+
     def _run(self) -> None:
         is_busy = False
-        while True:
+        while not self._is_stopping:
             try:
                 # Idle work comes in small pieces, and a job goes before the next of them.
                 job = self._queue.get(timeout=0.02 if is_busy else 0.3)
