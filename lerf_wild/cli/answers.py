@@ -11,16 +11,19 @@ from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from lerf_wild.cli.scored import ScoredScene
 from lerf_wild.frames import Placed
-from lerf_wild.language.regions import LINK_SHARE, FoundRegion, find_regions, supported
+from lerf_wild.language.regions import (
+    FoundRegion,
+    Sighting,
+    find_regions,
+    linked_size,
+    point_gap,
+    supported,
+)
 from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
-
-LINK_GAPS = 2.0
-"""Points within this many usual gaps belong to one thing: even samples are not evenly spaced."""
 
 SUPPORT_GAPS = 3.0
 """A place is what lies within this many usual gaps."""
@@ -48,6 +51,9 @@ class Look(Protocol):
     def evidence(self, index: int, region: FoundRegion) -> float:
         """How much speaks for a region, 0 to 1."""
 
+    def sought(self, index: int) -> Sighting | None:
+        """Where the photos show what a phrase names, if they do."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -69,7 +75,7 @@ class Answer:
     phrase: str
     present: bool
     score: float
-    """0 to 1; present above the frozen threshold."""
+    """0 to 1; present above the frozen threshold, or where the photos show it."""
     scale: float
     """Size at which it was found, in metres or scene units."""
     position: tuple[float, ...]
@@ -117,42 +123,36 @@ def answers(place: Placed, found: ScoredScene, look: Look | None = None) -> list
     ]
 
 
-def point_gap(points_N3: Float[np.ndarray, "N 3"], probes: int = 2000) -> float:
-    """Returns the usual distance from a point to its nearest neighbour."""
-    if len(points_N3) < 2:
-        return 0.0
-    some_N3 = points_N3[:: max(1, len(points_N3) // probes)]
-    distances, _ = cKDTree(points_N3).query(some_N3, k=2)
-    return float(np.median(distances[:, 1]))
-
-
 def _answer(
     place: Placed, found: ScoredScene, index: int, score: float, gap: float, look: Look | None
 ) -> Answer:
     points_N3, scores_N = found.points.positions_N3, found.points.relevancy_NP[:, index]
     size = float(found.size_P[index])
     # Boxes are upright in the nerf frame, whose z points up whatever the capture's own axes are.
-    # Where points are sparse, neighbours are linked however small the thing that is sought.
-    link = max(size, LINK_GAPS * gap / LINK_SHARE)
+    link = linked_size(size, gap)
     support_N = supported(points_N3, scores_N, SUPPORT_GAPS * gap)
-    regions = []
+    regions: list[FoundRegion] = []
     if score > EXISTENCE_RELEVANCY:
         regions = find_regions(points_N3, scores_N, link, support_N=support_N)
         regions = regions if look is None else look(index, regions)
     elif look is not None and score > FAINT:
         floor = score - FAINT_BAND
-        faint = find_regions(
-            points_N3,
-            scores_N,
-            link,
-            threshold=floor,
-            existence=floor,
-            max_regions=1,
-            support_N=support_N,
-        )
-        shown = look.evidence(index, faint[0]) if faint else 0.0
-        score, regions = (shown, faint) if shown > SEEN else (score, [])
-    return _described(place, found, index, score, regions, support_N)
+        faint = find_regions(points_N3, scores_N, link, floor, floor, 1, support_N)
+        score, size, regions = _seen(look, index, score, size, faint)
+    return _described(place, found, index, score, size, regions, support_N)
+
+
+def _seen(
+    look: Look, index: int, score: float, size: float, faint: list[FoundRegion]
+) -> tuple[float, float, list[FoundRegion]]:
+    """Score, size and regions of a phrase that the field knows faintly, by what photos show."""
+    shown = look.evidence(index, faint[0]) if faint else 0.0
+    if shown > SEEN:
+        return shown, size, faint
+    sighting = look.sought(index)
+    if sighting is None:
+        return score, size, []
+    return max(score, sighting.region.score), sighting.size, [sighting.region]
 
 
 def _described(
@@ -160,6 +160,7 @@ def _described(
     found: ScoredScene,
     index: int,
     score: float,
+    size: float,
     regions: list[FoundRegion],
     support_N: Float[np.ndarray, "N"],
 ) -> Answer:
@@ -168,9 +169,9 @@ def _described(
     alike = [one.peak for one in regions[1:] if one.support > regions[0].support - ALIKE]
     return Answer(
         phrase=found.phrases[index],
-        present=score > EXISTENCE_RELEVANCY,
+        present=bool(regions),
         score=score,
-        scale=float(found.size_P[index]) * place.length_per_nerf,
+        scale=size * place.length_per_nerf,
         position=_triple(place.to_world(peak_3[None])[0]),
         box=_box(place, regions[0]) if regions else None,
         regions=len(regions),

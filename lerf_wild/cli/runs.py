@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nerfstudio.cameras.cameras import Cameras
     from nerfstudio.data.datasets.base_dataset import InputDataset
 
+    from lerf_wild.language.feature_store import FeatureEntry
+
 CHECKPOINT_FOLDER = "nerfstudio_models"
 Split = Literal["train", "held-out"]
 
@@ -103,6 +105,15 @@ class Run(Placed):
         query = self.model.query
         self.model.set_query(None)
         return query
+
+    def kept_tiles(self) -> Sequence[FeatureEntry]:
+        """The features of the training photos, none where the cache has them no more.
+
+        Raises EncoderError when the encoders of the training can't be had.
+        """
+        from lerf_wild.methods.lerf_wild.features import kept_tiles
+
+        return kept_tiles(self.pipeline.datamanager, self.pipeline.encoders)
 
     def answer(
         self,

@@ -5,6 +5,9 @@ about as relevant: the leaves of an oak beside a green shrub. Each such place is
 a tile of the query's size around its most relevant point, and a crop of the whole thing, in the
 photos that show it best, go through the encoder as they are.
 
+A small thing that the field hardly knows is looked for in the tiles of all photos: it is where they
+are more like its name than like that of any other thing, if crops of the photos are so too.
+
 Symbols: C cameras, N points of the scene, M points of a region, V views of it, P phrases.
 """
 
@@ -24,9 +27,18 @@ from torch import Tensor
 from lerf_wild.cli.runs import Run
 from lerf_wild.cli.scored import ScoredScene
 from lerf_wild.language.encoders import ImageTextEncoder
-from lerf_wild.language.regions import FoundRegion
+from lerf_wild.language.lookup import PyramidEntry
+from lerf_wild.language.regions import (
+    FoundRegion,
+    Sighting,
+    find_regions,
+    linked_size,
+    point_gap,
+)
 from lerf_wild.language.relevancy import Query, relevancy
+from lerf_wild.language.tile_scan import nearest_views, tile_weights, told
 from lerf_wild.language.visibility import is_seen, project
+from lerf_wild.synth.taxonomy import others_than
 
 MARGIN = 0.15
 """Regions whose support is within this of the best one's are looked at again."""
@@ -40,6 +52,12 @@ CELLS = 40
 """Columns of the maps that say what hides what."""
 OCCLUDERS, PARTS = 50_000, 2_000
 """Most points of the scene from which these maps are made, and of a region that are looked for."""
+SIZE_STEP = 3
+"""Of the sizes that a query tries, every so manieth is looked for in the tiles."""
+TOLD_POINTS = 10_000
+"""Most points of the scene at which a thing is looked for in the tiles of the photos."""
+OUTLINE = 0.75
+"""Such a thing is where tiles say at least this share of what they say most of all."""
 DEPTH_TOLERANCE = 0.15
 """Points further behind than this share of the depth are hidden; the maps are coarse."""
 
@@ -66,6 +84,12 @@ class SecondLook:
     encoder: ImageTextEncoder
     is_added: Callable[[Float[np.ndarray, "M 3"]], Bool[np.ndarray, "M"]] | None = None
     """Which points are of things that no photo shows."""
+    tiles: Callable[[], Sequence[PyramidEntry]] = tuple
+    """The pyramids of all photos, or none."""
+    sizes: Sequence[float] = ()
+    """Of tiles that are looked at, in the units of the points."""
+    rivals: Callable[[str], Sequence[str]] = lambda phrase: ()
+    """Names of other things for which what a phrase names might be taken."""
 
     def __call__(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
         """The regions, the likeliest first, rivals with their evidence for support; those with no
@@ -95,6 +119,57 @@ class SecondLook:
                 if crops
             ]
         return float(np.mean(told))
+
+    def sought(self, index: int) -> Sighting | None:
+        """Where the photos show a thing that the field doesn't know, if they do."""
+        if not self._weights:
+            return None
+        strict = self._among_others(index)
+        tiles_N = told(self._tiles_of_photos, strict)[:, 0]
+        told_SM = np.stack([weights @ tiles_N for weights in self._weights])
+        best = int(told_SM.max(axis=1).argmax())
+        size, least = self.sizes[best], OUTLINE * float(told_SM[best].max())
+        link = linked_size(size, point_gap(self._some_points_M3))
+        regions = find_regions(self._some_points_M3, told_SM[best], link, least, least, 1)
+        if not regions or self._is_added(regions[0]):
+            return None
+        crops = [*self._tiles(regions[0], size), *self._wholes(regions[0])]
+        if not crops or float(relevancy(self._encoded(crops), strict).mean()) <= 0.5:
+            return None
+        shown = float(relevancy(self._encoded(crops), self.query)[:, index].mean())
+        return Sighting(replace(regions[0], score=shown, support=shown), size)
+
+    def _among_others(self, index: int) -> Query:
+        """One phrase, for which a picture has to be more like it than like any other thing."""
+        phrase = self.query.phrases[index]
+        names = tuple(self.rivals(phrase))
+        others_KD = self.encoder.encode_text(names).to(self.query.canonical_CD) if names else None
+        parts = (
+            [self.query.canonical_CD] if others_KD is None else [self.query.canonical_CD, others_KD]
+        )
+        return replace(
+            self.query,
+            phrases=(phrase,),
+            embeddings_PD=self.query.embeddings_PD[index : index + 1],
+            canonical=(*self.query.canonical, *names),
+            canonical_CD=torch.cat(parts),
+        )
+
+    @cached_property
+    def _tiles_of_photos(self) -> Sequence[PyramidEntry]:
+        return self.tiles()
+
+    @cached_property
+    def _some_points_M3(self) -> Float[np.ndarray, "M 3"]:
+        return np.asarray(self.points_N3[:: -(-len(self.points_N3) // TOLD_POINTS)])
+
+    @cached_property
+    def _weights(self) -> list[Any]:
+        if not self._tiles_of_photos:
+            return []
+        projected = self._projected(self._some_points_M3)
+        views = nearest_views(*projected, self.views.intrinsics_C6)
+        return [tile_weights(views, self._tiles_of_photos, size) for size in self.sizes]
 
     def _is_added(self, region: FoundRegion) -> bool:
         return self.is_added is not None and bool(self.is_added(region.core_M3).mean() > 0.5)
@@ -160,6 +235,9 @@ def second_look(run: Run, query: Query, found: ScoredScene) -> SecondLook:
         query,
         run.model.encoder(),
         None if items is None else items.holds,
+        run.kept_tiles,
+        run.model.query_sizes().tolist()[::SIZE_STEP],
+        others_than,
     )
 
 

@@ -157,6 +157,16 @@ class FeatureStore:
         seconds = time.perf_counter() - started
         return Prepared(len(missing), len(found) - len(missing), seconds)
 
+    def kept(
+        self, image_paths: Sequence[Path], mask_paths: Sequence[Path] | None = None
+    ) -> Sequence[FeatureEntry]:
+        """The features of images that `prepare` was once called for; none if one isn't there.
+
+        Raises DatasetError for unreadable images.
+        """
+        entries = [self._read(key) for key in self._content_keys(image_paths, mask_paths, None)]
+        return [] if None in entries else [entry for entry in entries if entry is not None]
+
     def _content_keys(
         self,
         image_paths: Sequence[Path],

@@ -21,6 +21,11 @@ from lerf_wild.language.pyramid_layout import PyramidLayout
 MIN_WEIGHT = 1e-6
 """Below this total weight of valid tiles a ray has no feature."""
 
+MAX_OFF_CENTRE = 0.25
+"""Near the border of a picture no tile has its centre at the pixel. A tile whose centre is more
+than this share of its side away says what stands beside the pixel, and teaches nothing; LERF learns
+from it, so that ground at the border answers to what is next to it."""
+
 
 class PyramidEntry(Protocol):
     """What is read: a `Pyramid`, or an entry of the feature store."""
@@ -162,6 +167,23 @@ def blend(
         index_RK, tiles_ND, per_sample_weights=scaled_RK.to(tiles_ND.dtype), mode="sum"
     )
     return features_RD.float(), total_R > MIN_WEIGHT
+
+
+def is_centred(
+    pixel_R2: Float[Tensor, "r 2"],
+    image_size_R2: Float[Tensor, "r 2"],
+    ratio_R: Float[Tensor, "r"],
+) -> Bool[Tensor, "r"]:
+    """Whether the tile that a pixel is given lies around the pixel, rather than beside it.
+
+    Args:
+        pixel_R2: x and y in pixels of the image.
+        image_size_R2: Width and height of each ray's image.
+        ratio_R: Side of the tile as a share of the image's height.
+    """
+    side_R = torch.minimum(ratio_R * image_size_R2[:, 1], image_size_R2.amin(dim=-1))
+    border_R = torch.minimum(pixel_R2, image_size_R2 - pixel_R2).amin(dim=-1)
+    return side_R / 2 - border_R <= MAX_OFF_CENTRE * side_R
 
 
 def _level_corners(

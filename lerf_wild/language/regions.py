@@ -6,6 +6,7 @@ N points in world coordinates (z up, units of the scene), V occupied voxels.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,6 +22,9 @@ smaller, gaps between two of them larger."""
 
 TRIM_SHARE = 0.01
 """Share of points at either end of each axis that a box may leave out, as strays of the depth."""
+
+LINK_GAPS = 2.0
+"""Points within this many usual gaps belong to one thing: even samples are not evenly spaced."""
 
 SUPPORT, NEAREST = 8, 32
 """Points that make a place relevant, and the neighbours among which they are looked for."""
@@ -68,6 +72,15 @@ class FoundRegion:
     point_count: int
     core_M3: Float[np.ndarray, "M 3"] = field(repr=False, compare=False)
     """Its more relevant points: those from halfway between the threshold and its score."""
+
+
+class Sighting(NamedTuple):
+    """A thing that the photos show."""
+
+    region: FoundRegion
+    """Its score and support are what the photos say."""
+    size: float
+    """Of the tiles that show it best, in the units of the points."""
 
 
 def find_regions(
@@ -133,6 +146,21 @@ def supported(
     scores_RK = np.append(scores_N, 0.0)[near_RK]
     found_N[rows] = np.partition(scores_RK, NEAREST - SUPPORT, axis=1)[:, -SUPPORT:].mean(axis=1)
     return found_N
+
+
+def point_gap(points_N3: Float[np.ndarray, "N 3"], probes: int = 2000) -> float:
+    """Returns the usual distance from a point to its nearest neighbour."""
+    if len(points_N3) < 2:
+        return 0.0
+    some_N3 = points_N3[:: max(1, len(points_N3) // probes)]
+    distances, _ = cKDTree(points_N3).query(some_N3, k=2)
+    return float(np.median(distances[:, 1]))
+
+
+def linked_size(size: float, gap: float) -> float:
+    """The size to group points by: where they are sparse, neighbours belong together however small
+    the thing that is sought."""
+    return max(size, LINK_GAPS * gap / LINK_SHARE)
 
 
 def group_points(points_N3: Float[np.ndarray, "N 3"], distance: float) -> Int[np.ndarray, "N"]:

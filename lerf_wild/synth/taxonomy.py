@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lerf_wild.assets import catalogue
+from lerf_wild.assets.library import starter_library
 from lerf_wild.synth.terrain import STUFF
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -77,6 +78,15 @@ def surely_absent(known: Iterable[str], named: Iterable[str]) -> tuple[str, ...]
     held = set(with_synonyms(named))
     doubtful = tuple(f" {noun}" for noun in LOOSE_NOUNS if noun in held)
     return tuple(sorted(p for p in set(known) - held if not p.endswith(doubtful or ("\0",))))
+
+
+def others_than(phrase: str) -> tuple[str, ...]:
+    """Names of the bundled things for which what a phrase names might be taken, sorted: not of
+    those that are called so, nor its own synonyms."""
+    own = {phrase, *with_synonyms([phrase])}
+    things = (*catalogue.CATALOGUE.values(), *starter_library())
+    called = [(one.phrases[0], with_synonyms(one.phrases)) for one in things]
+    return tuple(sorted({name for name, all_ in called if phrase not in all_ and name not in own}))
 
 
 def vocabulary() -> tuple[str, ...]:

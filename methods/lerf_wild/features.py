@@ -18,7 +18,7 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from torch import Tensor
 
 from lerf_wild.language.feature_store import FeatureEntry, FeatureStore
-from lerf_wild.language.lookup import PyramidBank, lookup_many
+from lerf_wild.language.lookup import PyramidBank, is_centred, lookup_many
 from lerf_wild.language.rare_tiles import RareTiles
 from lerf_wild.storage.cache import FeatureCache, default_cache_root
 
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
 MAX_BANK_BYTES = 2 << 30
 """Features up to this size are held in memory in one piece; larger ones stay mapped files."""
-
-
-MAX_OFF_CENTRE = 0.25
-"""Near the border of a picture no tile has its centre at the pixel. A tile whose centre is more
-than this share of its side away says what stands beside the pixel, and teaches nothing; LERF learns
-from it, so that ground at the border answers to what is next to it."""
 
 
 @dataclass(frozen=True)
@@ -115,33 +109,29 @@ class LanguageTargets:
         return RayTargets(clip_RD, valid_R, self.patches.lookup(image_R, place_R2))
 
 
-def is_centred(
-    pixel_R2: Float[Tensor, "r 2"],
-    image_size_R2: Float[Tensor, "r 2"],
-    ratio_R: Float[Tensor, "r"],
-) -> Bool[Tensor, "r"]:
-    """Whether the tile that a pixel is given lies around the pixel, rather than beside it.
-
-    Args:
-        pixel_R2: x and y in pixels of the image.
-        image_size_R2: Width and height of each ray's image.
-        ratio_R: Side of the tile as a share of the image's height.
-    """
-    side_R = torch.minimum(ratio_R * image_size_R2[:, 1], image_size_R2.amin(dim=-1))
-    border_R = torch.minimum(pixel_R2, image_size_R2 - pixel_R2).amin(dim=-1)
-    return side_R / 2 - border_R <= MAX_OFF_CENTRE * side_R
-
-
 def prepare_targets(datamanager: LerfWildDataManager, encoders: RunEncoders) -> LanguageTargets:
     """Encodes all training images, or finds their features in the cache.
 
     Raises DatasetError, EncoderError or CacheError.
     """
-    root = datamanager.config.feature_cache or default_cache_root()
-    store = FeatureStore(FeatureCache(root), encoders.choice, encoders.patch_choice)
+    store = _store(datamanager, encoders)
     outputs = datamanager.train_dataparser_outputs
     store.prepare(outputs.image_filenames, outputs.mask_filenames)
     return LanguageTargets(store, _camera_sizes(datamanager.train_dataset))
+
+
+def kept_tiles(datamanager: LerfWildDataManager, encoders: RunEncoders) -> Sequence[FeatureEntry]:
+    """The features of all training images if the cache still has them, else none.
+
+    Raises EncoderError when the run's encoders can't be had.
+    """
+    outputs = datamanager.train_dataparser_outputs
+    return _store(datamanager, encoders).kept(outputs.image_filenames, outputs.mask_filenames)
+
+
+def _store(datamanager: LerfWildDataManager, encoders: RunEncoders) -> FeatureStore:
+    root = datamanager.config.feature_cache or default_cache_root()
+    return FeatureStore(FeatureCache(root), encoders.choice, encoders.patch_choice)
 
 
 def _camera_sizes(dataset: InputDataset) -> Int[Tensor, "i 2"]:

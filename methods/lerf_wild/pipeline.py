@@ -54,6 +54,7 @@ class LerfWildPipeline(VanillaPipeline):
             encoders.describe_to(config)
         super().__init__(config, device, test_mode, world_size, local_rank, grad_scaler)
         self.rank = local_rank
+        self.encoders = encoders
         self.model.attach_encoder(encoders.image_text)
         # nerfstudio's viewer looks for controls on the pipeline and sets up those that it finds.
         self.relevancy_panel = make_panel("relevancy", self)

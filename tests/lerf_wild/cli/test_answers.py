@@ -12,6 +12,7 @@ from lerf_wild.cli.answers import TOP_SHARE, answers, point_gap, scene_scores
 from lerf_wild.cli.query import answer_table, query_report, short
 from lerf_wild.cli.report import write_report
 from lerf_wild.cli.sampling import ScoredScene, SurfacePoints, as_cloud
+from lerf_wild.language.regions import Sighting, find_regions
 from lerf_wild.storage.json_files import read_json
 
 METRES_PER_WORLD, WORLD_PER_NERF = 0.5, 4.0
@@ -71,8 +72,8 @@ def test_one_stray_point_is_not_where_a_phrase_is(plain_run, found):
 class Witness:
     """Photos that speak for everything as much, or put regions the other way round."""
 
-    def __init__(self, says: float) -> None:
-        self.says, self.asked = says, []
+    def __init__(self, says: float, sighting: Sighting | None = None) -> None:
+        self.says, self.sighting, self.asked = says, sighting, []
 
     def __call__(self, index, regions):
         return regions[::-1]
@@ -80,6 +81,9 @@ class Witness:
     def evidence(self, index, region):
         self.asked.append((index, region))
         return self.says
+
+    def sought(self, index):
+        return self.sighting
 
 
 def test_what_the_field_knows_faintly_is_there_if_photos_show_it(plain_run, found):
@@ -97,6 +101,16 @@ def test_what_the_field_knows_faintly_is_there_if_photos_show_it(plain_run, foun
         assert not whale.present and whale.score == pytest.approx(0.5) and whale.box is None
     none = replace(found, points=replace(found.points, relevancy_NP=scores.clip(max=0.2)))
     assert not answers(plain_run, none, shown)[1].present and len(shown.asked) == 1
+
+
+def test_what_photos_show_is_there_though_the_field_knows_it_not(plain_run, found):
+    thing_M3 = found.points.positions_N3[4000:4010]
+    seen = replace(find_regions(thing_M3, np.full(10, 0.9), 9.0)[0], score=0.55, support=0.55)
+    shown = Witness(0.0, Sighting(seen, 0.4))
+    whale = answers(plain_run, found, shown)[1]
+    assert whale.present and whale.regions == 1 and whale.score == pytest.approx(0.55)
+    assert whale.scale == pytest.approx(0.4 * WORLD_PER_NERF * METRES_PER_WORLD)
+    np.testing.assert_allclose(whale.core_M3, plain_run.to_world(thing_M3), atol=1e-4)
 
 
 def test_regions_come_in_the_order_of_the_second_look(plain_run, found):

@@ -20,6 +20,7 @@ from lerf_wild.cli.second_look import (
     nearest,
     square_around,
 )
+from lerf_wild.language.pyramid import encode_pyramid
 from lerf_wild.language.regions import FoundRegion, UprightBox
 from lerf_wild.language.relevancy import Query
 
@@ -31,11 +32,16 @@ class MeanColour:
     """An encoder to which a picture is its mean colour."""
 
     device = torch.device("cpu")
+    dim, image_size = 3, 16
     calls = 0
+    names = {"leaf": GREEN, "blood": RED}
 
     def encode_images(self, images_B3HW):
         self.calls += 1
         return torch.nn.functional.normalize(images_B3HW.mean(dim=(2, 3)), dim=1)
+
+    def encode_text(self, phrases):
+        return torch.from_numpy(np.array([self.names[one] for one in phrases])).float()
 
 
 def region(x: float, support: float, depth: float = 2.0) -> FoundRegion:
@@ -123,6 +129,40 @@ def test_photos_that_cannot_be_read_are_done_without_and_named_once(look, capsys
     said = " ".join(capsys.readouterr().err.split())
     assert said.count("photos/0.png: can't be read (No such file or directory)") == 1
     assert replace(look, photo=lambda _: None).evidence(0, red) == pytest.approx(0.7)
+
+
+@pytest.fixture()
+def tiled(look):
+    """The same with four photos, whose tiles are known, of points in a row."""
+    photo = look.photo(0)
+    pyramid = encode_pyramid(photo, None, look.encoder)
+    poses_C34, camera_C6 = look.views
+    row_N3 = np.column_stack([np.linspace(-0.9, 0.9, 400), np.zeros(400), np.full(400, -2.0)])
+    return replace(
+        look,
+        views=Views(poses_C34[:1].repeat(4, 1, 1), camera_C6[:1].repeat(4, 1)),
+        points_N3=row_N3,
+        tiles=lambda: [pyramid] * 4,
+        sizes=(0.1, 0.3, 100.0),
+    )
+
+
+def test_what_the_field_knows_not_is_where_tiles_and_photos_show_it(tiled):
+    sighting = tiled.sought(0)
+    assert sighting.size in (0.1, 0.3)
+    assert sighting.region.peak[0] > 0.05 and sighting.region.core_M3[:, 0].min() > -0.05
+    assert sighting.region.score == sighting.region.support > 0.8
+
+
+def test_what_is_more_like_another_thing_is_not_there(tiled):
+    assert replace(tiled, rivals=lambda phrase: ("leaf",)).sought(0) is not None
+    assert replace(tiled, rivals=lambda phrase: ("leaf", "blood")).sought(0) is None
+
+
+def test_nothing_is_sought_without_tiles_or_among_what_was_added(tiled):
+    assert replace(tiled, tiles=tuple).sought(0) is None
+    assert replace(tiled, sizes=(100.0,)).sought(0) is None
+    assert replace(tiled, is_added=lambda points_M3: points_M3[:, 0] > 0).sought(0) is None
 
 
 def test_tiles_have_the_size_of_the_query_at_their_depth(look):

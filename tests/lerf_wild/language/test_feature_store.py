@@ -55,6 +55,18 @@ def test_second_start_loads_no_encoder(images, cache, encoder_source, patch_sour
     assert (encoder_source.loads, patch_source.loads) == (1, 1)
 
 
+def test_what_is_kept_is_read_without_an_encoder(images, cache, encoder_source, patch_source):
+    store = FeatureStore(cache, encoder_source, patch_source)
+    assert store.kept(images) == [] and encoder_source.loads == 0
+    store.prepare(images[:2], progress=False)
+    again = FeatureStore(FeatureCache(cache.root), encoder_source, patch_source)
+    assert again.kept(images) == [] and encoder_source.loads == 1
+    found = again.kept(images[1::-1])
+    assert [torch.equal(one.tiles, store.entry(i).tiles) for one, i in zip(found, (1, 0))] == [
+        True
+    ] * 2
+
+
 def test_names_and_order_of_files_do_not_matter(images, cache, encoder_source, tmp_path):
     first = FeatureStore(cache, encoder_source)
     first.prepare(images, progress=False)
@@ -162,6 +174,8 @@ def test_warm_start_is_fifty_times_as_fast(cache, encoder_source, patch_source, 
 
 
 def _prepare(root, paths, encoder_source, results):
+    # A forked process waits for ever for the threads of OpenMP, which stayed behind.
+    torch.set_num_threads(1)
     store = FeatureStore(FeatureCache(root), encoder_source)
     results.put(store.prepare(paths, progress=False).computed)
 

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lerf_wild.language.lookup import PyramidBank, lookup, lookup_many
+from lerf_wild.language.lookup import (
+    MAX_OFF_CENTRE,
+    PyramidBank,
+    is_centred,
+    lookup,
+    lookup_many,
+)
 from lerf_wild.language.pyramid import Pyramid
 from lerf_wild.language.pyramid_layout import PyramidSpec, pyramid_layout
 
@@ -128,3 +134,27 @@ def test_bank_on_a_gpu(generator):
     on_gpu = PyramidBank(pyramids, "cuda").lookup(image.cuda(), position.cuda(), xy.cuda())
     torch.testing.assert_close(on_gpu[0].cpu(), on_cpu[0], atol=4e-3, rtol=2e-3)
     assert torch.equal(on_gpu[1].cpu(), on_cpu[1])
+
+
+def is_centred_naive(pixel, size, ratio):
+    """Moves a tile that is centred at the pixel into the image, and looks how far that was."""
+    side = min(ratio * size[1], *size)
+    moved = [min(max(at, side / 2), length - side / 2) - at for at, length in zip(pixel, size)]
+    return max(abs(one) for one in moved) <= MAX_OFF_CENTRE * side
+
+
+def test_tiles_lie_around_a_pixel_as_when_moved_one_at_a_time():
+    draw = torch.Generator().manual_seed(2)
+    sizes = torch.tensor([[320.0, 216.0], [90.0, 160.0]])[torch.randint(2, (400,), generator=draw)]
+    pixels = torch.rand(400, 2, generator=draw) * sizes
+    ratios = 0.05 + 0.45 * torch.rand(400, generator=draw)
+    found = is_centred(pixels, sizes, ratios)
+    rays = zip(pixels.tolist(), sizes.tolist(), ratios.tolist())
+    assert found.tolist() == [is_centred_naive(*ray) for ray in rays]
+    assert 0.1 < found.float().mean() < 0.95
+
+
+def test_the_middle_of_a_picture_learns_from_every_tile():
+    ratios = torch.linspace(0.05, 0.5, 20)
+    middle, size = torch.tensor([[160.0, 108.0]]), torch.tensor([[320.0, 216.0]])
+    assert is_centred(middle.expand(20, 2), size.expand(20, 2), ratios).all()
