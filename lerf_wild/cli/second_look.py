@@ -3,7 +3,8 @@
 A field blends what many tiles of the photos say of a point, and parts of two things may come out
 about as relevant: the leaves of an oak beside a green shrub. Each such place is looked at again:
 a tile of the query's size around its most relevant point, and a crop of the whole thing, in the
-photos that show it best, go through the encoder as they are.
+photos that show it best, go through the encoder as they are, and are also asked whether they are
+more like the phrase than like the name of any other thing: a grey rock beside a grey boulder.
 
 A small thing that the field hardly knows is looked for in the tiles of all photos: it is where they
 are more like its name than like that of any other thing, if crops of the photos are so too.
@@ -40,7 +41,7 @@ from lerf_wild.language.tile_scan import nearest_views, tile_weights, told
 from lerf_wild.language.visibility import is_seen, project
 from lerf_wild.synth.taxonomy import others_than
 
-MARGIN = 0.15
+MARGIN = 0.2
 """Regions whose support is within this of the best one's are looked at again."""
 VIEWS = 8
 """Photos in which each is looked at."""
@@ -97,7 +98,7 @@ class SecondLook:
         rivals = [one for one in regions if one.support > regions[0].support - MARGIN]
         if len(rivals) < 2:
             return regions
-        weighed = [replace(one, support=self.evidence(index, one)) for one in rivals]
+        weighed = [replace(one, support=self._comparison(index, one)) for one in rivals]
         weighed.sort(key=lambda one: -one.support)
         # What the field alone speaks for is not to be compared with what the photos had a say in.
         most = weighed[-1].support - MARGIN
@@ -109,16 +110,32 @@ class SecondLook:
 
         What no photo shows is judged by the rest.
         """
-        told = [region.support]
-        if not self._is_added(region):
-            told += [
-                float(relevancy(self._encoded(crops), self.query)[:, index].mean())
-                for crops in map(
-                    list, (self._tiles(region, self.size_P[index]), self._wholes(region))
-                )
-                if crops
-            ]
-        return float(np.mean(told))
+        return self._mean(region, self._shown(index, region), [(self.query, index)])
+
+    def _comparison(self, index: int, region: FoundRegion) -> float:
+        """The same with what they say of it among the names of other things."""
+        asked = [(self.query, index), (self._among_others(index), 0)]
+        return self._mean(region, self._shown(index, region), asked)
+
+    def _shown(self, index: int, region: FoundRegion) -> list[Float[Tensor, "V D"]]:
+        """Embeddings of tiles and of crops of the whole, of those that there are."""
+        if self._is_added(region):
+            return []
+        kinds = (self._tiles(region, self.size_P[index]), self._wholes(region))
+        return [self._encoded(crops) for crops in map(list, kinds) if crops]
+
+    @staticmethod
+    def _mean(
+        region: FoundRegion,
+        shown: Sequence[Float[Tensor, "V D"]],
+        asked: Sequence[tuple[Query, int]],
+    ) -> float:
+        told = [
+            float(relevancy(rows_VD, query)[:, column].mean())
+            for query, column in asked
+            for rows_VD in shown
+        ]
+        return float(np.mean([region.support, *told]))
 
     def sought(self, index: int) -> Sighting | None:
         """Where the photos show a thing that the field doesn't know, if they do."""
@@ -143,17 +160,25 @@ class SecondLook:
         """One phrase, for which a picture has to be more like it than like any other thing."""
         phrase = self.query.phrases[index]
         names = tuple(self.rivals(phrase))
-        others_KD = self.encoder.encode_text(names).to(self.query.canonical_CD) if names else None
-        parts = (
-            [self.query.canonical_CD] if others_KD is None else [self.query.canonical_CD, others_KD]
-        )
+        self._encode_names(names)
+        others = [self._embedded[name] for name in names]
+        canonical_CD = self.query.canonical_CD
         return replace(
             self.query,
             phrases=(phrase,),
             embeddings_PD=self.query.embeddings_PD[index : index + 1],
             canonical=(*self.query.canonical, *names),
-            canonical_CD=torch.cat(parts),
+            canonical_CD=torch.cat([canonical_CD, *(one.to(canonical_CD) for one in others)]),
         )
+
+    def _encode_names(self, names: Sequence[str]) -> None:
+        new = [name for name in names if name not in self._embedded]
+        if new:
+            self._embedded.update(zip(new, self.encoder.encode_text(new).split(1)))
+
+    @cached_property
+    def _embedded(self) -> dict[str, Float[Tensor, "1 D"]]:
+        return {}
 
     @cached_property
     def _tiles_of_photos(self) -> Sequence[PyramidEntry]:

@@ -81,7 +81,35 @@ def test_photos_decide_between_rivals(look):
     green, red = region(-0.5, 0.80), region(0.5, 0.80 - MARGIN / 2)
     first, second = look(0, [green, red])
     assert (first.peak, second.peak) == (red.peak, green.peak)
-    assert first.support == look.evidence(0, red) > 0.8 > look.evidence(0, green) == second.support
+    assert first.support > look.evidence(0, red) > 0.8 > look.evidence(0, green) > second.support
+
+
+def test_of_two_that_fit_the_one_that_has_no_better_name_comes_first(look):
+    photo_3HW = torch.zeros(3, SIDE, SIDE)
+    photo_3HW[0], photo_3HW[1, :, SIDE // 2 :] = 1.0, 0.5
+    phrase_PD = torch.nn.functional.normalize(torch.tensor([[1.0, 0.2, 0.0]]), dim=1)
+    warm = replace(
+        look,
+        photo=lambda _: photo_3HW,
+        query=replace(look.query, phrases=("warm thing",), embeddings_PD=phrase_PD),
+    )
+    red, orange = region(-0.5, 0.80), region(0.5, 0.79)
+    assert warm.evidence(0, red) > warm.evidence(0, orange)
+    assert [one.peak for one in warm(0, [red, orange])] == [red.peak, orange.peak]
+    named = replace(warm, rivals=lambda phrase: ("blood",))
+    assert [one.peak for one in named(0, [red, orange])] == [orange.peak, red.peak]
+
+
+def test_names_of_other_things_are_encoded_once(tiled, monkeypatch):
+    asked = []
+    encode = tiled.encoder.encode_text
+    monkeypatch.setattr(
+        tiled.encoder, "encode_text", lambda names: asked.extend(names) or encode(names)
+    )
+    many = replace(tiled, rivals=lambda phrase: ("leaf", "blood"))
+    many.sought(0)
+    many.sought(0)
+    assert asked == ["leaf", "blood"]
 
 
 def test_what_is_not_looked_at_never_comes_before_what_is(look):
