@@ -48,6 +48,9 @@ class Look(Protocol):
     def __call__(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
         """The regions of the phrase of an index in a better order."""
 
+    def upheld(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
+        """Those from the first one on that is not another thing."""
+
     def evidence(self, index: int, region: FoundRegion) -> float:
         """How much speaks for a region, 0 to 1."""
 
@@ -75,7 +78,7 @@ class Answer:
     phrase: str
     present: bool
     score: float
-    """0 to 1; present above the frozen threshold, or where the photos show it."""
+    """0 to 1; present above the frozen threshold, which the photos may move it across."""
     scale: float
     """Size at which it was found, in metres or scene units."""
     position: tuple[float, ...]
@@ -112,8 +115,8 @@ def scene_scores(relevancy_NP: Float[np.ndarray, "N P"]) -> Float[np.ndarray, "P
 def answers(place: Placed, found: ScoredScene, look: Look | None = None) -> list[Answer]:
     """Returns an answer for each phrase of a sampled scene.
 
-    With `look` things that a phrase fits about as well are told apart by the photos, and what the
-    field knows faintly is there if they show it.
+    With `look` things that a phrase fits about as well are told apart by the photos, what they show
+    to be another thing is not there, and what the field knows faintly is there if they show it.
     """
     scores_P = scene_scores(found.points.relevancy_NP)
     gap = point_gap(found.points.positions_N3)
@@ -134,12 +137,23 @@ def _answer(
     regions: list[FoundRegion] = []
     if score > EXISTENCE_RELEVANCY:
         regions = find_regions(points_N3, scores_N, link, support_N=support_N)
-        regions = regions if look is None else look(index, regions)
+        if look is not None:
+            score, size, regions = _upheld(look, index, score, size, regions)
     elif look is not None and score > FAINT:
         floor = score - FAINT_BAND
         faint = find_regions(points_N3, scores_N, link, floor, floor, 1, support_N)
         score, size, regions = _seen(look, index, score, size, faint)
     return _described(place, found, index, score, size, regions, support_N)
+
+
+def _upheld(
+    look: Look, index: int, score: float, size: float, regions: list[FoundRegion]
+) -> tuple[float, float, list[FoundRegion]]:
+    """Score, size and regions of a phrase that the field finds, by what photos show."""
+    upheld = look.upheld(index, look(index, regions))
+    if upheld:
+        return score, size, upheld
+    return _sought(look, index, min(score, EXISTENCE_RELEVANCY), size)
 
 
 def _seen(
@@ -149,6 +163,12 @@ def _seen(
     shown = look.evidence(index, faint[0]) if faint else 0.0
     if shown > SEEN:
         return shown, size, faint
+    return _sought(look, index, score, size)
+
+
+def _sought(
+    look: Look, index: int, score: float, size: float
+) -> tuple[float, float, list[FoundRegion]]:
     sighting = look.sought(index)
     if sighting is None:
         return score, size, []

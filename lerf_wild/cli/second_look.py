@@ -6,6 +6,10 @@ a tile of the query's size around its most relevant point, and a crop of the who
 photos that show it best, go through the encoder as they are, and are also asked whether they are
 more like the phrase than like the name of any other thing: a grey rock beside a grey boulder.
 
+What the field finds is not there where the photos show something that is far more like the name of
+another thing. Only names of things that are known can be judged so: a leaf is no less a leaf for
+being more like an oak.
+
 A small thing that the field hardly knows is looked for in the tiles of all photos: it is where they
 are more like its name than like that of any other thing, if crops of the photos are so too.
 
@@ -15,7 +19,7 @@ Symbols: C cameras, N points of the scene, M points of a region, V views of it, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -39,10 +43,16 @@ from lerf_wild.language.regions import (
 from lerf_wild.language.relevancy import Query, relevancy
 from lerf_wild.language.tile_scan import nearest_views, tile_weights, told
 from lerf_wild.language.visibility import is_seen, project
-from lerf_wild.synth.taxonomy import others_than
+from lerf_wild.synth.taxonomy import is_name, others_than
 
 MARGIN = 0.2
 """Regions whose support is within this of the best one's are looked at again."""
+OTHER = 0.25
+"""What the photos show is another thing if it has less relevancy among the names of others."""
+NO_OTHER = 0.5
+"""It is the thing, whatever the field says, if it has more: no other name fits better."""
+TRIED = 3
+"""Regions of a phrase that are asked for that at most."""
 VIEWS = 8
 """Photos in which each is looked at."""
 LEAST_SIDE = 24.0
@@ -91,6 +101,11 @@ class SecondLook:
     """Of tiles that are looked at, in the units of the points."""
     rivals: Callable[[str], Sequence[str]] = lambda phrase: ()
     """Names of other things for which what a phrase names might be taken."""
+    is_name: Callable[[str], bool] = lambda phrase: False
+    """Whether it is known which other names hold of what a phrase names."""
+    _seen: dict[tuple[int, tuple[float, ...]], list[Tensor]] = field(
+        default_factory=dict, init=False
+    )
 
     def __call__(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
         """The regions, the likeliest first, rivals with their evidence for support; those with no
@@ -117,12 +132,27 @@ class SecondLook:
         asked = [(self.query, index), (self._among_others(index), 0)]
         return self._mean(region, self._shown(index, region), asked)
 
+    def upheld(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
+        """The regions, if the photos don't show the first to be another thing; else from the first
+        one on that they show to be no other, if that is among the first TRIED."""
+        if not self.is_name(self.query.phrases[index]):
+            return regions
+        among = self._among_others(index)
+        for passed, region in enumerate(regions[:TRIED]):
+            shown = [float(relevancy(e, among).mean()) for e in self._shown(index, region)]
+            is_unseen = not shown and (passed == 0 or self._is_added(region))
+            if is_unseen or (shown and np.mean(shown) >= (NO_OTHER if passed else OTHER)):
+                return regions[passed:]
+        return []
+
     def _shown(self, index: int, region: FoundRegion) -> list[Float[Tensor, "V D"]]:
         """Embeddings of tiles and of crops of the whole, of those that there are."""
-        if self._is_added(region):
-            return []
-        kinds = (self._tiles(region, self.size_P[index]), self._wholes(region))
-        return [self._encoded(crops) for crops in map(list, kinds) if crops]
+        key = (index, region.peak)
+        if key not in self._seen:
+            kinds = (self._tiles(region, self.size_P[index]), self._wholes(region))
+            kinds = () if self._is_added(region) else kinds
+            self._seen[key] = [self._encoded(crops) for crops in map(list, kinds) if crops]
+        return self._seen[key]
 
     @staticmethod
     def _mean(
@@ -151,7 +181,7 @@ class SecondLook:
         if not regions or self._is_added(regions[0]):
             return None
         crops = [*self._tiles(regions[0], size), *self._wholes(regions[0])]
-        if not crops or float(relevancy(self._encoded(crops), strict).mean()) <= 0.5:
+        if not crops or float(relevancy(self._encoded(crops), strict).mean()) <= NO_OTHER:
             return None
         shown = float(relevancy(self._encoded(crops), self.query)[:, index].mean())
         return Sighting(replace(regions[0], score=shown, support=shown), size)
@@ -263,6 +293,7 @@ def second_look(run: Run, query: Query, found: ScoredScene) -> SecondLook:
         run.kept_tiles,
         run.model.query_sizes().tolist()[::SIZE_STEP],
         others_than,
+        is_name,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from lerf_wild.assets import catalogue
 from lerf_wild.assets.library import starter_library
@@ -84,9 +85,27 @@ def others_than(phrase: str) -> tuple[str, ...]:
     """Names of the bundled things for which what a phrase names might be taken, sorted: not of
     those that are called so, nor its own synonyms."""
     own = {phrase, *with_synonyms([phrase])}
+    return tuple(
+        sorted(
+            set(_bundled()) - own - {name for name, all_ in _bundled().items() if phrase in all_}
+        )
+    )
+
+
+def is_name(phrase: str) -> bool:
+    """Whether one of the bundled things goes by that name, or a kind of them does."""
+    return any(phrase in all_ for all_ in _bundled().values())
+
+
+@cache
+def _bundled() -> dict[str, frozenset[str]]:
+    """All that each thing is called, by its first name."""
     things = (*catalogue.CATALOGUE.values(), *starter_library())
-    called = [(one.phrases[0], with_synonyms(one.phrases)) for one in things]
-    return tuple(sorted({name for name, all_ in called if phrase not in all_ and name not in own}))
+    called: dict[str, frozenset[str]] = {}
+    for one in things:
+        name = one.phrases[0]
+        called[name] = called.get(name, frozenset()) | {*with_synonyms(one.phrases)}
+    return called
 
 
 def vocabulary() -> tuple[str, ...]:

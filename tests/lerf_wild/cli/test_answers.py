@@ -13,6 +13,7 @@ from lerf_wild.cli.query import answer_table, query_report, short
 from lerf_wild.cli.report import write_report
 from lerf_wild.cli.sampling import ScoredScene, SurfacePoints, as_cloud
 from lerf_wild.language.regions import Sighting, find_regions
+from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
 from lerf_wild.storage.json_files import read_json
 
 METRES_PER_WORLD, WORLD_PER_NERF = 0.5, 4.0
@@ -70,13 +71,17 @@ def test_one_stray_point_is_not_where_a_phrase_is(plain_run, found):
 
 
 class Witness:
-    """Photos that speak for everything as much, or put regions the other way round."""
+    """Photos that speak for everything as much, or put regions the other way round, of which the
+    first few are another thing."""
 
-    def __init__(self, says: float, sighting: Sighting | None = None) -> None:
-        self.says, self.sighting, self.asked = says, sighting, []
+    def __init__(self, says: float, sighting: Sighting | None = None, belied: int = 0) -> None:
+        self.says, self.sighting, self.belied, self.asked = says, sighting, belied, []
 
     def __call__(self, index, regions):
         return regions[::-1]
+
+    def upheld(self, index, regions):
+        return regions[self.belied :]
 
     def evidence(self, index, region):
         self.asked.append((index, region))
@@ -111,6 +116,16 @@ def test_what_photos_show_is_there_though_the_field_knows_it_not(plain_run, foun
     assert whale.present and whale.regions == 1 and whale.score == pytest.approx(0.55)
     assert whale.scale == pytest.approx(0.4 * WORLD_PER_NERF * METRES_PER_WORLD)
     np.testing.assert_allclose(whale.core_M3, plain_run.to_world(thing_M3), atol=1e-4)
+
+
+def test_what_photos_show_to_be_another_thing_is_not_there(plain_run, found):
+    thing_M3 = found.points.positions_N3[:10]
+    seen = replace(find_regions(thing_M3, np.full(10, 0.9), 9.0)[0], score=0.7, support=0.7)
+    absent = answers(plain_run, found, Witness(0.0, belied=1))[0]
+    assert not absent.present and absent.box is None and absent.score == EXISTENCE_RELEVANCY
+    elsewhere = answers(plain_run, found, Witness(0.0, Sighting(seen, 0.4), belied=1))[0]
+    assert elsewhere.present and elsewhere.score == 0.7
+    np.testing.assert_allclose(elsewhere.core_M3, plain_run.to_world(thing_M3), atol=1e-4)
 
 
 def test_regions_come_in_the_order_of_the_second_look(plain_run, found):
