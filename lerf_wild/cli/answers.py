@@ -38,6 +38,9 @@ FAINT, FAINT_BAND = 0.25, 0.12
 at most the second below the score."""
 SEEN = 0.65
 """Evidence of field and photos from which such a thing is there."""
+NO_OTHER, OTHER, TRIED = 0.5, 0.25, 3
+"""A place is what a phrase names, by the photos, if its likeness is above the first, and another
+thing below the second; at most so many are asked for."""
 ALIKE = 0.05
 """A phrase fits another thing about as well if no more than this less speaks for it."""
 
@@ -48,8 +51,9 @@ class Look(Protocol):
     def __call__(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
         """The regions of the phrase of an index in a better order."""
 
-    def upheld(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
-        """Those from the first one on that is not another thing."""
+    def likeness(self, index: int, region: FoundRegion) -> float | None:
+        """How much what photos show there is more like the phrase than like any other name, 0 to 1;
+        None if they don't say."""
 
     def evidence(self, index: int, region: FoundRegion) -> float:
         """How much speaks for a region, 0 to 1."""
@@ -150,10 +154,25 @@ def _upheld(
     look: Look, index: int, score: float, size: float, regions: list[FoundRegion]
 ) -> tuple[float, float, list[FoundRegion]]:
     """Score, size and regions of a phrase that the field finds, by what photos show."""
-    upheld = look.upheld(index, look(index, regions))
-    if upheld:
-        return score, size, upheld
-    return _sought(look, index, min(score, EXISTENCE_RELEVANCY), size)
+    regions = look(index, regions)
+    likeness = look.likeness(index, regions[0]) if regions else 0.0
+    if likeness is None or likeness > NO_OTHER:
+        return score, size, regions
+    sighting = look.sought(index)
+    if sighting is not None and not _is_of(sighting, regions):
+        return max(score, sighting.region.score), sighting.size, [sighting.region, *regions]
+    if sighting is not None or likeness >= OTHER:
+        return score, size, regions
+    for passed, region in enumerate(regions[:TRIED]):
+        if (look.likeness(index, region) or 0.0) > NO_OTHER:
+            return score, size, regions[passed:]
+    return min(score, EXISTENCE_RELEVANCY), size, []
+
+
+def _is_of(sighting: Sighting, regions: list[FoundRegion]) -> bool:
+    """Whether it is of the likeliest region itself."""
+    away_M3 = regions[0].core_M3 - sighting.region.peak if regions else np.full((1, 3), np.inf)
+    return bool((np.linalg.norm(away_M3, axis=1) < sighting.size).any())
 
 
 def _seen(
@@ -163,12 +182,6 @@ def _seen(
     shown = look.evidence(index, faint[0]) if faint else 0.0
     if shown > SEEN:
         return shown, size, faint
-    return _sought(look, index, score, size)
-
-
-def _sought(
-    look: Look, index: int, score: float, size: float
-) -> tuple[float, float, list[FoundRegion]]:
     sighting = look.sought(index)
     if sighting is None:
         return score, size, []

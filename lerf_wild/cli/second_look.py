@@ -29,6 +29,7 @@ from jaxtyping import Bool, Float
 from rich.console import Console
 from torch import Tensor
 
+from lerf_wild.cli.answers import NO_OTHER
 from lerf_wild.cli.runs import Run
 from lerf_wild.cli.scored import ScoredScene
 from lerf_wild.language.encoders import ImageTextEncoder
@@ -47,12 +48,6 @@ from lerf_wild.synth.taxonomy import is_name, others_than
 
 MARGIN = 0.2
 """Regions whose support is within this of the best one's are looked at again."""
-OTHER = 0.25
-"""What the photos show is another thing if it has less relevancy among the names of others."""
-NO_OTHER = 0.5
-"""It is the thing, whatever the field says, if it has more: no other name fits better."""
-TRIED = 3
-"""Regions of a phrase that are asked for that at most."""
 VIEWS = 8
 """Photos in which each is looked at."""
 LEAST_SIDE = 24.0
@@ -132,18 +127,14 @@ class SecondLook:
         asked = [(self.query, index), (self._among_others(index), 0)]
         return self._mean(region, self._shown(index, region), asked)
 
-    def upheld(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
-        """The regions, if the photos don't show the first to be another thing; else from the first
-        one on that they show to be no other, if that is among the first TRIED."""
-        if not self.is_name(self.query.phrases[index]):
-            return regions
-        among = self._among_others(index)
-        for passed, region in enumerate(regions[:TRIED]):
-            shown = [float(relevancy(e, among).mean()) for e in self._shown(index, region)]
-            is_unseen = not shown and (passed == 0 or self._is_added(region))
-            if is_unseen or (shown and np.mean(shown) >= (NO_OTHER if passed else OTHER)):
-                return regions[passed:]
-        return []
+    def likeness(self, index: int, region: FoundRegion) -> float | None:
+        """Relevancy of what photos show of a region, among the names of all other things; None
+        where no photo shows it, and for phrases of which it isn't known which names exclude them.
+        """
+        shown = self._shown(index, region) if self.is_name(self.query.phrases[index]) else []
+        among = self._among_others(index) if shown else None
+        told = [float(relevancy(rows, among).mean()) for rows in shown if among is not None]
+        return float(np.mean(told)) if told else None
 
     def _shown(self, index: int, region: FoundRegion) -> list[Float[Tensor, "V D"]]:
         """Embeddings of tiles and of crops of the whole, of those that there are."""

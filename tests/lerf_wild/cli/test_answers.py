@@ -71,17 +71,18 @@ def test_one_stray_point_is_not_where_a_phrase_is(plain_run, found):
 
 
 class Witness:
-    """Photos that speak for everything as much, or put regions the other way round, of which the
-    first few are another thing."""
+    """Photos that speak for everything as much, or put regions the other way round, and say how
+    like the phrase each is, the likeliest first."""
 
-    def __init__(self, says: float, sighting: Sighting | None = None, belied: int = 0) -> None:
-        self.says, self.sighting, self.belied, self.asked = says, sighting, belied, []
+    def __init__(self, says: float, sighting: Sighting | None = None, likeness=()) -> None:
+        self.says, self.sighting, self.asked = says, sighting, []
+        self.likenesses = iter(likeness)
 
     def __call__(self, index, regions):
         return regions[::-1]
 
-    def upheld(self, index, regions):
-        return regions[self.belied :]
+    def likeness(self, index, region):
+        return next(self.likenesses, None)
 
     def evidence(self, index, region):
         self.asked.append((index, region))
@@ -118,14 +119,45 @@ def test_what_photos_show_is_there_though_the_field_knows_it_not(plain_run, foun
     np.testing.assert_allclose(whale.core_M3, plain_run.to_world(thing_M3), atol=1e-4)
 
 
-def test_what_photos_show_to_be_another_thing_is_not_there(plain_run, found):
+@pytest.fixture()
+def elsewhere(found) -> Sighting:
+    """What photos show, ten points of the floor."""
     thing_M3 = found.points.positions_N3[:10]
-    seen = replace(find_regions(thing_M3, np.full(10, 0.9), 9.0)[0], score=0.7, support=0.7)
-    absent = answers(plain_run, found, Witness(0.0, belied=1))[0]
-    assert not absent.present and absent.box is None and absent.score == EXISTENCE_RELEVANCY
-    elsewhere = answers(plain_run, found, Witness(0.0, Sighting(seen, 0.4), belied=1))[0]
-    assert elsewhere.present and elsewhere.score == 0.7
-    np.testing.assert_allclose(elsewhere.core_M3, plain_run.to_world(thing_M3), atol=1e-4)
+    seen = find_regions(thing_M3, np.full(10, 0.9), 9.0)[0]
+    return Sighting(replace(seen, score=0.7, support=0.7), 0.01)
+
+
+@pytest.mark.parametrize("likeness, present", [(None, True), (0.3, True), (0.2, False)])
+def test_what_photos_show_to_be_another_thing_is_not_there(plain_run, found, likeness, present):
+    plain = answers(plain_run, found)[0]
+    fox = answers(plain_run, found, Witness(0.0, likeness=[likeness]))[0]
+    assert fox.present == present and fox.score == (plain.score if present else EXISTENCE_RELEVANCY)
+    assert (fox.box is None) != present
+
+
+def test_what_passes_for_it_gives_way_to_what_photos_show(plain_run, found, elsewhere):
+    fox = answers(plain_run, found, Witness(0.0, elsewhere, [0.3]))[0]
+    np.testing.assert_allclose(fox.core_M3, plain_run.to_world(elsewhere.region.core_M3), atol=1e-4)
+    assert fox.regions == 2
+    sure = answers(plain_run, found, Witness(0.0, elsewhere, [0.6]))[0]
+    assert sure == answers(plain_run, found)[0]
+
+
+def test_what_photos_show_of_the_place_itself_upholds_it(plain_run, found, elsewhere):
+    itself = replace(elsewhere.region, peak=tuple(found.points.positions_N3[4500]))
+    fox = answers(plain_run, found, Witness(0.0, Sighting(itself, 0.01), [0.1]))[0]
+    assert fox == answers(plain_run, found)[0]
+
+
+def test_the_next_best_place_is_taken_if_photos_show_it(plain_run, found):
+    scores = found.points.relevancy_NP.copy()
+    scores[:60, 0] = 0.7
+    two = replace(found, points=replace(found.points, relevancy_NP=scores))
+    positions = [
+        answers(plain_run, two, Witness(0.0, likeness=told))[0].position
+        for told in ((0.6,), (0.1, 0.1, 0.6))
+    ]
+    assert positions[1] != positions[0]
 
 
 def test_regions_come_in_the_order_of_the_second_look(plain_run, found):

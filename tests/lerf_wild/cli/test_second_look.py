@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lerf_wild.cli.answers import NO_OTHER, OTHER
 from lerf_wild.cli.second_look import (
     LEAST_SIDE,
     MARGIN,
-    TRIED,
     SecondLook,
     Views,
     _Photos,
@@ -101,22 +101,16 @@ def test_of_two_that_fit_the_one_that_has_no_better_name_comes_first(look):
     assert [one.peak for one in named(0, [red, orange])] == [orange.peak, red.peak]
 
 
-def test_what_photos_show_to_be_another_thing_is_passed_over(look):
+def test_photos_say_whether_another_name_fits_better(look):
     known = replace(look, rivals=lambda phrase: ("moss",), is_name=lambda phrase: True)
-    green, red = region(-0.5, 0.80), region(0.5, 0.30)
-    assert known.upheld(0, [red, green]) == [red, green]
-    assert known.upheld(0, [green, red]) == [red]
-    assert known.upheld(0, [green] * (TRIED + 1)) == [] == known.upheld(0, [])
-    unseen = region(9.0, 0.80)
-    assert known.upheld(0, [unseen]) == [unseen] and known.upheld(0, [green, unseen]) == []
-    added = replace(known, is_added=lambda points_M3: points_M3[:, 0] > 8)
-    assert added.upheld(0, [green, unseen]) == [unseen]
+    green, red, unseen = region(-0.5, 0.80), region(0.5, 0.30), region(9.0, 0.80)
+    assert known.likeness(0, green) < OTHER and known.likeness(0, red) > NO_OTHER
+    assert known.likeness(0, unseen) is None
 
 
-def test_of_a_phrase_that_is_no_known_name_nothing_is_passed_over(look):
+def test_of_a_phrase_that_is_no_known_name_they_say_nothing(look):
     unknown = replace(look, rivals=lambda phrase: ("moss",))
-    green = region(-0.5, 0.80)
-    assert unknown.upheld(0, [green]) == [green] and look.encoder.calls == 0
+    assert unknown.likeness(0, region(-0.5, 0.80)) is None and look.encoder.calls == 0
 
 
 def test_names_of_other_things_are_encoded_once(tiled, monkeypatch):
