@@ -6,9 +6,8 @@ a tile of the query's size around its most relevant point, and a crop of the who
 photos that show it best, go through the encoder as they are, and are also asked whether they are
 more like the phrase than like the name of any other thing: a grey rock beside a grey boulder.
 
-What the field finds is not there where the photos show something that is far more like the name of
-another thing. Only names of things that are known can be judged so: a leaf is no less a leaf for
-being more like an oak.
+What the field finds is doubted where another name fits the photos better. Only names of things that
+are known can be judged so: a leaf is no less a leaf for being more like an oak.
 
 A small thing that the field hardly knows is looked for in the tiles of all photos: it is where they
 are more like its name than like that of any other thing, if crops of the photos are so too.
@@ -101,6 +100,7 @@ class SecondLook:
     _seen: dict[tuple[int, tuple[float, ...]], list[Tensor]] = field(
         default_factory=dict, init=False
     )
+    """What photos show of regions, by phrase and peak."""
 
     def __call__(self, index: int, regions: list[FoundRegion]) -> list[FoundRegion]:
         """The regions, the likeliest first, rivals with their evidence for support; those with no
@@ -132,9 +132,10 @@ class SecondLook:
         where no photo shows it, and for phrases of which it isn't known which names exclude them.
         """
         shown = self._shown(index, region) if self.is_name(self.query.phrases[index]) else []
-        among = self._among_others(index) if shown else None
-        told = [float(relevancy(rows, among).mean()) for rows in shown if among is not None]
-        return float(np.mean(told)) if told else None
+        if not shown:
+            return None
+        among = self._among_others(index)
+        return float(np.mean([float(relevancy(rows_VD, among).mean()) for rows_VD in shown]))
 
     def _shown(self, index: int, region: FoundRegion) -> list[Float[Tensor, "V D"]]:
         """Embeddings of tiles and of crops of the whole, of those that there are."""
