@@ -17,7 +17,7 @@ from weakref import WeakSet
 Item = TypeVar("Item")
 OnTrouble = Callable[[BaseException], None]
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 """How long the end of a process waits for all threads together."""
 
 
