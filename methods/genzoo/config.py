@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Optional, Type  # noqa: UP035
 
 from nerfstudio.configs.base_config import InstantiateConfig
-from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from lerf_wild.errors import tell_plainly
 from lerf_wild.methods.pictures.config import (
+    OrthogonalStepsConfig,
     PictureModelConfig,
     PicturePipelineConfig,
     common_settings,
@@ -18,7 +18,7 @@ from lerf_wild.methods.pictures.config import (
 from lerf_wild.schedulers import LinearDecayConfig
 
 STEPS = 20_000
-LEARNING_RATE = 1.5e-3
+LEARNING_RATE = 1e-3
 
 
 def make_pipeline(config: "GenzooPipelineConfig", **kwargs: Any) -> Any:
@@ -64,7 +64,7 @@ class GenzooDataManagerConfig(InstantiateConfig):
     """Pictures that are drawn where no folder is given; 0.1 s each."""
     eval_pictures: int = 200
     """Pictures that the figures are measured on."""
-    batch_size: int = 48
+    batch_size: int = 96
     """Crops in a step; GenZoo takes 128."""
     augment: bool = True
     """Crops and colours that differ each time."""
@@ -119,14 +119,17 @@ class GenzooTrainerConfig(TrainerConfig):
 
 def _config() -> GenzooTrainerConfig:
     schedule = LinearDecayConfig(steps=STEPS, warmup=200, decay_share=0.7)
-    adam = AdamOptimizerConfig(lr=LEARNING_RATE, max_norm=20.0)
+    large, small = (OrthogonalStepsConfig(lr=LEARNING_RATE, large=large) for large in (True, False))
     return GenzooTrainerConfig(
         method_name="genzoo",
         max_num_iterations=STEPS,
         steps_per_eval_batch=200,
         steps_per_eval_image=500,
         pipeline=GenzooPipelineConfig(),
-        optimizers={"network": {"optimizer": adam, "scheduler": schedule}},
+        optimizers={
+            "network": {"optimizer": large, "scheduler": schedule},
+            "network_rest": {"optimizer": small, "scheduler": schedule},
+        },
         **common_settings(),
     )
 

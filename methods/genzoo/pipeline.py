@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.nn import Parameter
 
 from lerf_wild.inverse.animal_evaluation import measure
 from lerf_wild.inverse.animal_weights import save_network
@@ -23,6 +24,11 @@ class GenzooPipeline(PicturePipeline):
     method = "genzoo"
     datamanager: GenzooDataManager
     model: GenzooModel
+
+    def get_param_groups(self) -> dict[str, list[Parameter]]:
+        """Large matrices inside of the network, and all that takes AdamW's steps."""
+        inner, outer = self.model.network.inner_and_outer()
+        return {"network": inner, "network_rest": outer}
 
     def train_losses(self, step: int) -> dict[str, Tensor]:
         """Losses of the step's crops."""

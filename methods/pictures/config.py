@@ -1,11 +1,40 @@
 """What the configs of these methods share. Import-light: every ns-* command loads this."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from nerfstudio.configs.base_config import InstantiateConfig, ViewerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+
+    from lerf_wild.inverse.orthogonal_steps import OrthogonalSteps
+
+
+@dataclass
+class OrthogonalStepsConfig:
+    """Steps whose large matrices are orthogonal; fits the optimiser slot of nerfstudio."""
+
+    lr: float = 1e-3
+    """Highest rate."""
+    max_norm: Optional[float] = 20.0  # noqa: UP045
+    """Longest gradient of the group; a longer one is shortened to it."""
+    large: bool = True
+    """Whether the group is the one of large matrices; the other takes AdamW's steps."""
+    decay: float = 1e-4
+    """Weight decay, times the rate."""
+    low_precision: bool = True
+    """bfloat16 in the steps of large matrices; slower on processors without it."""
+
+    def setup(self, params: Iterable["Parameter"]) -> "OrthogonalSteps":
+        """The optimiser of the group's parameters."""
+        from lerf_wild.inverse.orthogonal_steps import OrthogonalSteps
+
+        split = (params, ()) if self.large else ((), params)
+        return OrthogonalSteps(*split, self.lr, decay=self.decay, low_precision=self.low_precision)
 
 
 @dataclass

@@ -49,6 +49,28 @@ def test_a_run_leaves_weights_and_figures(run):
 
 
 @pytest.mark.slow
+def test_a_run_goes_on_from_its_checkpoint(run, shards, tmp_path):
+    config = tiny_config(tmp_path, shards)
+    config.load_dir = run.checkpoint_dir
+    again = trained(config)
+    assert again.step == run.step + 2
+    rest = again.optimizers.optimizers["network_rest"]
+    assert {int(state["step"]) for state in rest.state.values()} == {again.step + 1}
+
+
+@pytest.mark.slow
+def test_steps_are_those_of_the_trainer_that_made_the_bundled_weights(run):
+    network, groups = run.pipeline.model.network, run.pipeline.get_param_groups()
+    inner, outer = network.inner_and_outer()
+    assert [len(groups["network"]), len(groups["network_rest"])] == [len(inner), len(outer)]
+    for name, large in (("network", True), ("network_rest", False)):
+        (group,) = run.optimizers.optimizers[name].param_groups
+        assert group["large"] is large and len(group["params"]) == len(groups[name])
+    trained = {id(p) for part in groups.values() for p in part}
+    assert trained == {id(p) for p in network.parameters()}
+
+
+@pytest.mark.slow
 def test_what_cannot_go_on_says_why(run):
     check_refusals(run.pipeline, run.pipeline.model.network.rest.bias)
 
