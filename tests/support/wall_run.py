@@ -6,6 +6,7 @@ The fixtures of the folders whose tests ask such a run: import them into a conft
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,24 @@ STEPS = 6
 
 
 @pytest.fixture(scope="session")
-def session_patch():
+def stand_in_cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@contextmanager
+def stand_ins(cache: Path):
+    """Every run uses the colour encoder and a cache of these tests, and no longer than this."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LERF_WILD_CACHE", str(cache))
+        patch.delenv("LERF_WILD_PHRASES", raising=False)
+        stand_in.use_stand_ins(patch)
         yield patch
 
 
-@pytest.fixture(scope="session", autouse=True)
-def stand_in_encoders(session_patch, tmp_path_factory):
-    """Every run uses the colour encoder and its own cache."""
-    session_patch.setenv("LERF_WILD_CACHE", str(tmp_path_factory.mktemp("cache")))
-    session_patch.delenv("LERF_WILD_PHRASES", raising=False)
-    stand_in.use_stand_ins(session_patch)
+@pytest.fixture(scope="module", autouse=True)
+def stand_in_encoders(stand_in_cache):
+    with stand_ins(stand_in_cache) as patch:
+        yield patch
 
 
 @pytest.fixture(scope="session")
@@ -68,17 +76,19 @@ def train(config):
 
 
 @pytest.fixture(scope="session")
-def trained(scene, tmp_path_factory):
+def trained(scene, stand_in_cache, tmp_path_factory):
     """The trainer after a few steps on the wall."""
-    return train(tiny_config(scene, tmp_path_factory.mktemp("outputs")))
+    with stand_ins(stand_in_cache):
+        return train(tiny_config(scene, tmp_path_factory.mktemp("outputs")))
 
 
 @pytest.fixture(scope="session")
-def settled(scene, tmp_path_factory):
+def settled(scene, stand_in_cache, tmp_path_factory):
     """The trainer after enough steps to tell the wall's colours apart."""
     config = tiny_config(scene, tmp_path_factory.mktemp("settled"), steps=250)
     config.pipeline.datamanager.train_num_rays_per_batch = 256
-    return train(config)
+    with stand_ins(stand_in_cache):
+        return train(config)
 
 
 @pytest.fixture()

@@ -9,7 +9,7 @@ from threading import Lock
 import pytest
 from third_parties import NERFSTUDIO_VIEWER, let_pass
 from waiting import wait_until
-from wall_run import scene, session_patch, settled, stand_in_encoders
+from wall_run import scene, settled, stand_in_cache, stand_in_encoders
 
 
 def pytest_collection_modifyitems(items):

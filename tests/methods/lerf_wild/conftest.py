@@ -9,8 +9,8 @@ from wall_run import (
     make_config,
     run_training,
     scene,
-    session_patch,
     settled,
+    stand_in_cache,
     stand_in_encoders,
     trained,
 )

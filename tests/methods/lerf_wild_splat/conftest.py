@@ -9,7 +9,7 @@ import plain_splats
 import pytest
 import torch
 from third_parties import let_pass
-from wall_run import scene, session_patch, stand_in_encoders
+from wall_run import scene, stand_in_cache, stand_in_encoders
 
 
 def pytest_collection_modifyitems(items):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from third_parties import let_pass
-from wall_run import scene, session_patch, stand_in_encoders, trained
+from wall_run import scene, stand_in_cache, stand_in_encoders, stand_ins, trained
 
 
 def pytest_collection_modifyitems(items):
@@ -15,8 +15,8 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def library_folder(tmp_path_factory, session_patch) -> Path:
-    """A library folder with one red cube, which is also the user's."""
+def library_folder(tmp_path_factory) -> Path:
+    """A library folder with one red cube."""
     import trimesh
 
     from lerf_wild.assets.asset_files import Description
@@ -31,13 +31,20 @@ def library_folder(tmp_path_factory, session_patch) -> Path:
     faces = mesh.faces.astype(np.int32)
     asset = Asset("red_cube", "rock", ("red cube",), vertices, faces, colours, 1.0)
     Library({}, folder).add(asset, Description("rock", "cube", ("red cube",), "MIT", {}))
-    session_patch.setenv("LERF_WILD_ASSETS", str(folder))
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_library(stand_in_encoders, library_folder):
+    """The folder is the user's."""
+    stand_in_encoders.setenv("LERF_WILD_ASSETS", str(library_folder))
+
+
 @pytest.fixture(scope="session")
-def populated(trained, library_folder):
+def populated(trained, library_folder, stand_in_cache):
     """The trained run, opened with items; none is placed yet."""
     from lerf_wild.cli.wildlife import open_populated
 
-    return open_populated(trained.base_dir / "config.yml")
+    with stand_ins(stand_in_cache) as patch:
+        patch.setenv("LERF_WILD_ASSETS", str(library_folder))
+        return open_populated(trained.base_dir / "config.yml")
