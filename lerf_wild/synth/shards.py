@@ -121,12 +121,18 @@ def read_dataset(folder: Path) -> Iterator[Sample]:
     """The samples of a folder that `write_dataset` has finished, in order.
 
     Raises:
-        DatasetError: the index or a shard is missing, or one is broken.
+        DatasetError: the folder was not finished, or the index or a shard is missing or broken.
     """
-    listing = read_json(folder / INDEX_FILE)
+    index = folder / INDEX_FILE
+    if (folder / JOB_FILE).exists() and not index.exists():
+        raise DatasetError(
+            f"{folder}: its shards are not all there. Give the command that began it again; it "
+            "goes on where it was stopped."
+        )
+    listing = read_json(index)
     shards = listing.get("shards") if isinstance(listing, dict) else None
     if not isinstance(shards, list) or not all(isinstance(s, dict) for s in shards):
-        raise DatasetError(f"{folder / INDEX_FILE}: no list of shards. Write the dataset again.")
+        raise DatasetError(f"{index}: no list of shards. Write the dataset again.")
     for shard in shards:
         yield from read_shard(inside(folder, str(shard.get("name"))))
 

@@ -115,6 +115,21 @@ def test_a_failed_shard_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dataset_that_was_not_finished_says_how_to_go_on(tmp_path):
+    def stop(unit: int):
+        if unit == PLAN.range_of(1)[0]:
+            raise KeyboardInterrupt
+        return make(unit)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path, stop, PLAN, ABOUT)
+    with pytest.raises(DatasetError, match="goes on where it was stopped"):
+        list(read_dataset(tmp_path))
+    write_dataset(tmp_path, make, PLAN, ABOUT)
+    keys = [key for unit in range(PLAN.units) for key, _ in make(unit)]
+    assert [key for key, _ in read_dataset(tmp_path)] == keys
+
+
 def test_broken_shards_are_named(tmp_path):
     paths = write_dataset(tmp_path, make, PLAN, ABOUT)
     whole = paths[0].read_bytes()
