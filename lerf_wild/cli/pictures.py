@@ -58,16 +58,19 @@ def overlay(rgb_HW3: Picture, relevancy_HW: Map, threshold: float = MASK_RELEVAN
     return np.where(chosen, inside, grey).round().astype(np.uint8)
 
 
-def captioned(picture: Picture, caption: str, height_px: int = 0) -> Picture:
-    """Returns the picture with a band above it that says what is looked for.
+def captioned(picture: Picture, caption: str, height_px: int = 0, figure: str = "") -> Picture:
+    """Returns the picture with a band above it that says what is looked for, then the figure.
 
-    The band is a twelfth of the height unless given; a caption that is too long is cut.
+    The band is a twelfth of the height unless given, less for narrow pictures; a caption that is
+    too long is cut, its figure is not.
     """
-    band_px = height_px or max(14, picture.shape[0] // 12)
-    band = Image.new("RGB", (picture.shape[1], band_px), INK)
+    height, width = picture.shape[:2]
+    band_px = height_px or max(14, min(height // 12, width // 8))
+    band = Image.new("RGB", (width, band_px), INK)
     font = ImageFont.load_default(size=max(8, round(band_px * 0.68)))
-    text = _cut(caption, font, picture.shape[1] - band_px)
-    ImageDraw.Draw(band).text((band_px / 3, band_px / 2), text, PAPER, font, anchor="lm")
+    figure = f"  {figure}" if figure else ""
+    text = _cut(caption, font, width - band_px - font.getlength(figure))
+    ImageDraw.Draw(band).text((band_px / 3, band_px / 2), text + figure, PAPER, font, anchor="lm")
     return np.concatenate([np.asarray(band), picture])
 
 

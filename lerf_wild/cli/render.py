@@ -162,7 +162,7 @@ def compose(answer: ViewAnswer, phrases: Sequence[str], style: Style) -> np.ndar
     panels = [captioned(rgb_HW3, "picture")] if style == "side-by-side" else []
     for phrase, map_HW in zip(phrases, np.moveaxis(answer.relevancy_HWP, -1, 0), strict=True):
         picture = heat(map_HW) if style == "heat" else overlay(rgb_HW3, map_HW)
-        panels.append(captioned(picture, f"{phrase}  {map_HW.max():.2f}"))
+        panels.append(captioned(picture, phrase, figure=f"{map_HW.max():.2f}"))
     return tiled(panels)
 
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 
 from lerf_wild.cli.quiet import quiet_nerfstudio
+from lerf_wild.cli.run_config import read_config
 from lerf_wild.errors import DatasetError, ModelFileError
 from lerf_wild.frames import Placed
 from lerf_wild.language.relevancy import CANONICAL_PHRASES, Query, clean_phrases
@@ -174,8 +175,8 @@ def open_run(
     """Opens the run of a config.yml, wherever its folder or the capture has been moved to.
 
     Args:
-        load_config: the run's config.yml or its folder. Like nerfstudio's own commands this
-            executes what a config.yml says, so it must come from someone who is trusted.
+        load_config: the run's config.yml or its folder. nerfstudio's own commands call whatever a
+            config.yml names; here that is held to nerfstudio, this project and plugins.
         data: where the capture is now, when it isn't where it was in training.
         takes_splats: whether the command can work on a run of lerf-wild-splat.
         adapt: changes the config, given the run's folder, before anything is built of it.
@@ -191,16 +192,33 @@ def open_run(
 
 
 def _open(path: Path, data: Path | None, adapt: Callable[[Any, Path], Any] | None) -> Run:
-    from nerfstudio.utils.eval_utils import eval_setup
-
     def prepare(config: Any) -> Any:
         _relocate(config, path, data)
         return config if adapt is None else adapt(config, path.parent)
 
-    config, pipeline, _, step = _without_foreign_errors(
-        path, lambda: eval_setup(path, test_mode="test", update_config_callback=prepare)
-    )
-    return run_of(path, config, pipeline, step)
+    return run_of(path, *_without_foreign_errors(path, lambda: _set_up(path, prepare)))
+
+
+def _set_up(path: Path, prepare: Callable[[Any], Any]) -> tuple[Any, Any, int]:
+    """Config, pipeline and step of a run, as nerfstudio's `eval_setup` gives them.
+
+    That one imports the configs of all methods and plugins first, which takes as long as all else
+    that a command does before it looks at the run.
+    """
+    import yaml
+    from nerfstudio.engine.trainer import TrainerConfig
+
+    config = read_config(path)
+    if not isinstance(config, TrainerConfig):
+        raise yaml.YAMLError(f"it holds a {type(config).__name__}")
+    config = prepare(config)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pipeline = config.pipeline.setup(device=device, test_mode="test")
+    pipeline.eval()
+    checkpoint = _checkpoint_of(path.parent)
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)  # noqa: TID251
+    pipeline.load_pipeline(state["pipeline"], state["step"])
+    return config, pipeline, state["step"]
 
 
 def run_of(path: Path, config: Any, pipeline: Any, step: int) -> Run:

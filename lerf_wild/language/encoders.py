@@ -6,6 +6,7 @@ B images or texts of a batch, D embedding dimensions, S side of a square input i
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -101,11 +102,26 @@ def _has_fast_bf16() -> bool:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silences the warnings that open_clip, timm and transformers cause when they are imported.
+    """Silences the warnings that open_clip, timm and transformers cause when they are imported, and
+    spares the import of what none of them needs here.
 
     timm 0.6.7 (which nerfstudio pins) warns about torch.jit.script on torch >= 2.10, and torch
-    about its own attention fallbacks; a user can't act on any of them.
+    about its own attention fallbacks; a user can't act on any of them. timm also imports wandb
+    where it is installed, for summaries of its own trainer: that takes longer than all the rest.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without("wandb"):
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Within the block a module that is not imported yet can't be."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None
+    try:
+        yield
+    finally:
+        sys.modules.pop(module, None)

@@ -40,6 +40,14 @@ def test_captions_add_a_band_of_the_same_width(caption):
     assert np.array_equal(shown[-24:], picture())
 
 
+def test_long_captions_are_cut_and_not_their_figure():
+    plain = picture(120, 160)
+    low, high = (captioned(plain, "a " * 200, figure=text)[:-120] for text in ("0.25", "0.98"))
+    differs = (low != high).any((0, 2)).nonzero()[0]
+    assert len(differs) and differs.min() > 80
+    assert captioned(picture(320, 80), "fox").shape[0] - 320 < 320 // 12
+
+
 def test_sheets_hold_every_cell():
     cell = picture(32, 48)
     rows = [SheetRow(name, ("found", "score 0.9"), (cell, cell, cell)) for name in ("fox", "log")]

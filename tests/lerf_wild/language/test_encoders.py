@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib.util
+import sys
+
 import pytest
 import torch
 
@@ -8,6 +11,7 @@ from lerf_wild.language.encoders import (
     ImageTextEncoder,
     l2_normalise,
     pick_precision,
+    quiet_libraries,
     resize_square,
 )
 
@@ -34,6 +38,20 @@ def test_precision_follows_the_device():
     assert pick_precision("bf16", "cpu") == torch.bfloat16
     with pytest.raises(EncoderError, match="fp8"):
         pick_precision("fp8", "cpu")
+
+
+def test_libraries_are_spared_wandb_and_nobody_else_is(monkeypatch):
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    with quiet_libraries(), quiet_libraries():
+        with pytest.raises(ImportError):
+            importlib.import_module("wandb")
+        assert importlib.util.find_spec("wandb") is None
+    assert "wandb" not in sys.modules
+    there = object()
+    monkeypatch.setitem(sys.modules, "wandb", there)
+    with quiet_libraries():
+        assert sys.modules["wandb"] is there
+    assert sys.modules["wandb"] is there
 
 
 def test_an_encoder_is_no_torch_module(fake_encoder):

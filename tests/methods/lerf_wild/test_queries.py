@@ -220,6 +220,33 @@ def test_eval_setup_loads_the_run_and_its_phrases(trained, monkeypatch):
     assert pipeline.datamanager.train_bank is None
 
 
+def test_open_run_loads_the_same_without_the_configs_of_all_methods(trained, monkeypatch):
+    import sys
+
+    from lerf_wild.cli.runs import open_run
+
+    monkeypatch.delitem(sys.modules, "nerfstudio.utils.eval_utils", raising=False)
+    # Importing what is None here is an error.
+    monkeypatch.setitem(sys.modules, "nerfstudio.configs.method_configs", None)
+    run = open_run(trained.base_dir / "config.yml")
+    assert run.step == 5
+    theirs = trained.pipeline.model.field.state_dict()
+    for name, value in run.pipeline.model.field.state_dict().items():
+        torch.testing.assert_close(value, theirs[name].cpu())
+
+
+def test_a_config_of_something_else_is_refused(tmp_path):
+    from lerf_wild.cli.runs import open_run
+    from lerf_wild.errors import ModelFileError
+
+    tag = "!!python/object:lerf_wild.methods.lerf_wild.config.FusedAdamOptimizerConfig"
+    (tmp_path / "config.yml").write_text(f"{tag}\nlr: 0.1\n")
+    (tmp_path / "nerfstudio_models").mkdir()
+    (tmp_path / "nerfstudio_models" / "step-000000001.ckpt").touch()
+    with pytest.raises(ModelFileError, match="holds a FusedAdamOptimizerConfig"):
+        open_run(tmp_path)
+
+
 def test_phrase_is_found_where_it_is(settled):
     """The wall's colours are known from where a camera looks."""
     import stand_in
