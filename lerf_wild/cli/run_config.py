@@ -11,6 +11,8 @@ import dataclasses
 import enum
 import importlib.metadata
 import io
+import os
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -26,6 +28,8 @@ PACKAGES = frozenset({"nerfstudio", "lerf_wild"})
 """Of which a config may name anything."""
 PLUGINS = ("nerfstudio.method_configs", "nerfstudio.dataparser_configs")
 """Groups of entry points whose packages count too: a user's own dataparser, say."""
+ENVIRONMENT = ("NERFSTUDIO_METHOD_CONFIGS", "NERFSTUDIO_DATAPARSER_CONFIGS")
+"""Variables that name plugins in the same way: "name=package.module:attribute,..."."""
 OTHERS = ("torch.optim.", "pathlib.", "collections.OrderedDict")
 """Beginnings of other names that nerfstudio writes."""
 
@@ -83,7 +87,9 @@ def _refusal(name: str, mark: Any) -> ConstructorError:
 @cache
 def _packages() -> frozenset[str]:
     points = [one for group in PLUGINS for one in importlib.metadata.entry_points(group=group)]
-    return PACKAGES | {one.module.split(".")[0] for one in points}
+    named = [part for name in ENVIRONMENT for part in os.environ.get(name, "").split(",")]
+    modules = [one.module for one in points] + [part.partition("=")[2] for part in named]
+    return PACKAGES | {re.split("[.:]", one, maxsplit=1)[0] for one in modules if one}
 
 
 def _storage(data: bytes) -> Any:

@@ -6,13 +6,14 @@ import base64
 import copy
 import io
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from lerf_wild.cli.run_config import read_config
+from lerf_wild.cli.run_config import _packages, read_config
 
 HOSTILE = (
     "!!python/object/apply:os.system ['touch FLAG']",
@@ -74,6 +75,19 @@ def test_configs_of_all_our_methods_come_through_whole(tmp_path):
         config.output_dir = config.data = tmp_path
         path.write_text(yaml.dump(config))
         assert yaml.dump(read_config(path)) == yaml.dump(config)
+
+
+def test_plugins_of_the_user_may_be_named(tmp_path, monkeypatch):
+    path = tmp_path / "config.yml"
+    path.write_text("!!python/name:fractions.Fraction\n")
+    _packages.cache_clear()
+    with pytest.raises(yaml.YAMLError, match="no config is made of"):
+        read_config(path)
+    monkeypatch.setenv("NERFSTUDIO_DATAPARSER_CONFIGS", "own=fractions:Fraction,b=fractions.x:y")
+    _packages.cache_clear()
+    assert read_config(path) is Fraction
+    monkeypatch.undo()
+    _packages.cache_clear()
 
 
 def test_a_name_says_where_it_stands(tmp_path):
