@@ -3,6 +3,10 @@
 lerf-wild synth genzoo --output-dir train --num 20000 --size 128 --signals False --split train
 lerf-wild synth genzoo --output-dir val --num 400 --size 128 --signals False --split val --seed 1
 python -m lerf_wild.inverse.animal_training --data train --val val --output-dir run --minutes 60
+
+On two cores, with 96 crops on each:
+
+torchrun --nproc-per-node 2 -m lerf_wild.inverse.animal_training --data train --val val ...
 """
 
 import copy
@@ -24,6 +28,7 @@ from lerf_wild.inverse.animal_network import POSE_SHARE, AnimalNetwork, NetworkS
 from lerf_wild.inverse.animal_samples import AnimalSamples, load_samples
 from lerf_wild.inverse.averaging import update_average
 from lerf_wild.inverse.orthogonal_steps import OrthogonalSteps
+from lerf_wild.inverse.side_by_side import Processes, join_processes, part_from_processes
 from lerf_wild.inverse.trainers import read_state, schedule, write_state
 
 SKIN_EVERY = 10
@@ -54,9 +59,14 @@ class TrainingSpec:
 class AnimalTrainer:
     """A network, its running average, and the state of the optimiser."""
 
-    def __init__(self, spec: TrainingSpec, network: NetworkSpec | None = None) -> None:
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        network: NetworkSpec | None = None,
+        processes: Processes | None = None,
+    ) -> None:
         torch.manual_seed(spec.seed)
-        self.spec, model = spec, load_quadruped().model
+        self.spec, self.processes, model = spec, processes or Processes(), load_quadruped().model
         self.network = AnimalNetwork(network or NetworkSpec(), model)
         self.network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
@@ -75,7 +85,8 @@ class AnimalTrainer:
             TrainingError: when a part of the loss isn't finite.
         """
         spec = self.spec
-        generator = torch.Generator().manual_seed(spec.seed * 1_000_003 + self.index)
+        draw = self.index * self.processes.count + self.processes.rank
+        generator = torch.Generator().manual_seed(spec.seed * 1_000_003 + draw)
         rate = spec.learning_rate * schedule(self.index, spec.warmup, spent)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -95,6 +106,7 @@ class AnimalTrainer:
             raise TrainingError(f"The loss at step {self.index} is {value}; lower the rate.")
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
+        self.processes.take_mean_gradients(self.network.parameters())
         nn.utils.clip_grad_norm_(self.network.parameters(), 20.0)
         self.optimiser.step()
         update_average(self.average, self.network, self.index, spec.averaging)
@@ -117,17 +129,25 @@ def narrowed(crops_B3SS: Tensor) -> Tensor:
     return crops
 
 
+Report = Callable[[AnimalTrainer, dict[str, float]], None]
+
+
+def _say_nothing(trainer: AnimalTrainer, parts: dict[str, float]) -> None:
+    """A report of a step that nobody reads."""
+
+
 def train(
     trainer: AnimalTrainer,
     samples: AnimalSamples,
     minutes: float = math.inf,
-    report: Callable[[AnimalTrainer, dict[str, float]], None] = lambda trainer, parts: None,
+    report: Report = _say_nothing,
 ) -> AnimalNetwork:
     """Trains until the spec's steps or the processor time are spent; returns the average."""
     begun = time.process_time() - trainer.seconds
     while True:
         trainer.seconds = time.process_time() - begun
         spent = max(trainer.index / trainer.spec.steps, trainer.seconds / (60.0 * minutes))
+        spent = trainer.processes.as_first_says(spent)
         if spent >= 1.0:
             return trainer.average
         report(trainer, trainer.step(samples, spent))
@@ -170,7 +190,7 @@ def main(
         output_dir: Folder for state, weights and figures.
         minutes: Processor time.
         steps: Most steps.
-        batch_size: Crops in a step.
+        batch_size: Crops in a step, of each process.
         learning_rate: Highest rate.
         raw_rotations: For comparison: leaves the nine numbers of a rotation as they are.
         narrow_crop: For comparison: blanks an eighth of the crop on either side.
@@ -182,15 +202,14 @@ def main(
         low_precision: Whether networks and orthogonal steps run in bfloat16; processors without it
             are faster without.
     """
-    from lerf_wild.inverse.animal_evaluation import measure
-    from lerf_wild.inverse.animal_weights import load_network, save_network
-    from lerf_wild.storage.atomic import write_json
+    from lerf_wild.inverse.animal_weights import load_network
 
     spec = TrainingSpec(steps, batch_size, learning_rate, seed=seed, low_precision=low_precision)
     spec = replace(spec, augment=augment, narrow_crop=narrow_crop)
     if initial is not None:
         spec = replace(spec, opening=0.0)
-    trainer = AnimalTrainer(spec, NetworkSpec(raw_rotations=raw_rotations))
+    processes = join_processes()
+    trainer = AnimalTrainer(spec, NetworkSpec(raw_rotations=raw_rotations), processes)
     digest = load_quadruped().model.sha256
     samples = load_samples(data, trainer.body, digest, most)
     held_out = load_samples(val, trainer.body, digest)
@@ -199,11 +218,25 @@ def main(
         load_state(state, trainer)
     elif initial is not None:
         begin_with(trainer, load_network(initial, digest)[0])
-    train(trainer, samples, minutes, _Reporter(held_out, state, report_every))
-    figures = measure(trainer.average, held_out, narrow_crop=narrow_crop)
-    about = {"body": digest, "pictures": str(len(samples)), "steps": str(trainer.index)}
-    save_network(output_dir / "genzoo.safetensors", trainer.average, about)
-    write_json(output_dir / "figures.json", {**figures, **about, "seconds": trainer.seconds})
+    reports = _Reporter(held_out, state, report_every) if processes.rank == 0 else _say_nothing
+    train(trainer, samples, minutes, reports)
+    part_from_processes(processes)
+    if processes.rank == 0:
+        _write_results(output_dir, trainer, held_out, {"body": digest, "pictures": len(samples)})
+
+
+def _write_results(
+    folder: Path, trainer: AnimalTrainer, held_out: AnimalSamples, about: dict[str, str | int]
+) -> None:
+    """Writes the average's weights and its figures on the validation split."""
+    from lerf_wild.inverse.animal_evaluation import measure
+    from lerf_wild.inverse.animal_weights import save_network
+    from lerf_wild.storage.atomic import write_json
+
+    figures = measure(trainer.average, held_out, narrow_crop=trainer.spec.narrow_crop)
+    told = {name: str(value) for name, value in {**about, "steps": trainer.index}.items()}
+    save_network(folder / "genzoo.safetensors", trainer.average, told)
+    write_json(folder / "figures.json", {**figures, **told, "seconds": trainer.seconds})
 
 
 class _Reporter:
