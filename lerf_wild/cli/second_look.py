@@ -58,7 +58,7 @@ CELLS = 40
 OCCLUDERS, PARTS = 50_000, 2_000
 """Most points of the scene from which these maps are made, and of a region that are looked for."""
 SIZE_STEP = 3
-"""Of the sizes that a query tries, every so manieth is looked for in the tiles."""
+"""Steps from one size that is looked for in the tiles to the next, in sizes that a query tries."""
 TOLD_POINTS = 10_000
 """Most points of the scene at which a thing is looked for in the tiles of the photos."""
 OUTLINE = 0.75
