@@ -21,7 +21,7 @@ BARS = {
     "cube_rotation_deg": (5.0, "at most"),
     "cylinder_axis_deg": (4.0, "at most"),
 }
-"""What the bundled weights are held to on the reference's set-up."""
+"""Targets of the bundled weights on the reference's set-up."""
 
 BUDGET_BARS = {"count_exact": (0.92, "at least"), "type_accuracy": (0.8, "at least")}
 """The same for the network that saw the reference's 3,000 scenes alone."""

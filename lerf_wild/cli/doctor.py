@@ -26,7 +26,7 @@ from lerf_wild.storage.cache import default_cache_root
 FREE_SPACE_MB = 2000
 """Free space below which the cache of a large capture may not fit, in megabytes."""
 
-EXTRAS = {"ray": "ray", "flux": "diffusers", "llm": "peft", "blender": "bpy"}
+EXTRAS = {"ray": "ray", "flux": "diffusers", "llm": "peft", "usd": "pxr", "blender": "bpy"}
 """Optional extra -> the module that tells whether it is installed."""
 
 

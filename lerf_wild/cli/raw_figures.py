@@ -20,7 +20,7 @@ BARS = {
     "recall_at_1": 0.6,
     "recall_at_5": 0.9,
 }
-"""What the bundled reader is held to on scenes that it has not seen: errors at most, rates at least
+"""Targets of the bundled reader on scenes that it has not seen: errors at most, rates at least
 that."""
 FIGURES = (*BARS, "clip_similarity", "dino_similarity", "lpips")
 UNSEEN_BARS = {**BARS, "class_accuracy": 0.90}
@@ -30,12 +30,11 @@ REFINEMENT = ("lateral_error", "distance_error", "height_error", "yaw_error_deg"
 
 
 def figures_table(results: Mapping[str, Records]) -> Table:
-    """One table: for each series of pictures the reader, its intervals, what it is held to, and the
-    baselines."""
+    """One table: for each series of pictures the reader, its intervals, targets and baselines."""
     others = [name for name in next(iter(results.values())) if name != OURS]
     table = Table(title="scene programs of held-out scenes", box=SIMPLE, pad_edge=False)
     table.add_column("figure", no_wrap=True)
-    for title in (OURS, "95 %", "held to", *_titles(others)):
+    for title in (OURS, "95 %", "target", *_titles(others)):
         table.add_column(title.replace("_", " "), justify="right")
     for series, records in results.items():
         found = figures_of(records[OURS])

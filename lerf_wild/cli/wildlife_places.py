@@ -31,7 +31,7 @@ def wildlife_where(
 
     Args:
         load_config: The run's config.yml.
-        text: Such as "a red deer by the log"; places come in the order of their distance from it.
+        text: Such as "a red deer by the log"; places come as `place` would take them.
         library_dir: Folder of your assets; yours (or LERF_WILD_ASSETS) when left out.
         data: Where the capture is now, if it has been moved.
         json_file: Where to write all places as JSON.

@@ -181,6 +181,7 @@ def main(
     seed: int = 1,
     initial: Path | None = None,
     low_precision: bool = True,
+    input_px: int = 96,
 ) -> None:
     """Trains on shards, goes on where it was stopped, and writes weights and figures.
 
@@ -201,6 +202,7 @@ def main(
         initial: Weights to begin with, also of a network without corrections.
         low_precision: Whether networks and orthogonal steps run in bfloat16; processors without it
             are faster without.
+        input_px: Side of a crop; weights for one side can begin the training for another.
     """
     from lerf_wild.inverse.animal_weights import load_network
 
@@ -209,7 +211,7 @@ def main(
     if initial is not None:
         spec = replace(spec, opening=0.0)
     processes = join_processes()
-    trainer = AnimalTrainer(spec, NetworkSpec(raw_rotations=raw_rotations), processes)
+    trainer = AnimalTrainer(spec, NetworkSpec(input_px, raw_rotations=raw_rotations), processes)
     digest = load_quadruped().model.sha256
     samples = load_samples(data, trainer.body, digest, most)
     held_out = load_samples(val, trainer.body, digest)
