@@ -53,6 +53,7 @@ class WildNerfstudio(Nerfstudio):
         path = self.scene_path()
         scene = read_scene_file(path)
         split = _split_to_use(scene, split)
+        self._check_points(path, scene)
         try:
             outputs = super()._generate_dataparser_outputs(split)
         except (AssertionError, RuntimeError, KeyError, IndexError) as error:
@@ -62,6 +63,17 @@ class WildNerfstudio(Nerfstudio):
         if self.config.check_images:
             _check_image_sizes(outputs)
         return outputs
+
+    def _check_points(self, path: Path, scene: dict[str, Any]) -> None:
+        """Raises DatasetError where the points to begin with are not in the dataset's folder."""
+        name = scene.get("ply_file_path")
+        if name is None or not self.config.load_3D_points:
+            return
+        if not inside(path.parent, name, self.config.allow_outside_root).is_file():
+            raise DatasetError(
+                f"{path}: ply_file_path names {str(name)[:80]!r}, which isn't there. Take the line "
+                "out, or add the file."
+            )
 
     def _get_fname(
         self, filepath: Path, data_dir: Path, downsample_folder_prefix: str = "images_"

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lerf_wild.baked.field import BakedAnswer
 from lerf_wild.live.question import Question
-from lerf_wild.viewer_panels.scene_table import SceneTable
+from lerf_wild.viewer_panels.scene_table import TableAnswer
 
 NODE = "/phrases"
 POINT_SIZE = 0.006
@@ -18,8 +17,7 @@ POINT_SIZE = 0.006
 def show_points(
     server: Any,
     before: Any,
-    table: SceneTable,
-    scene: tuple[Question, BakedAnswer] | None,
+    scene: tuple[Question, TableAnswer] | None,
     ratio: float,
 ) -> Any:
     """Replaces the points by those of an answer, or removes them; returns their handle."""
@@ -27,14 +25,13 @@ def show_points(
         before.remove()
     if scene is None:
         return None
-    question, found = scene
+    question, (found, points_N3) = scene
     look = question.look
     weighted_PN = found.relevancy_PN * np.asarray(look.weights, np.float32)[:, None]
     best_N, winner_N = weighted_PN.max(axis=0), weighted_PN.argmax(axis=0)
     chosen_N = best_N > look.threshold
     if not chosen_N.any():
         return None
-    points_N3 = table.nerf_points()
     spread = float(np.linalg.norm(points_N3.std(axis=0)))
     colours_N3 = np.asarray(look.colours, np.float32)[winner_N[chosen_N]]
     rise_N1 = np.clip((best_N[chosen_N] - look.threshold) / (1 - look.threshold), 0, 1)[:, None]

@@ -21,7 +21,6 @@ from nerfstudio.viewer.render_state_machine import RenderAction
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import ViewerControl
 
-from lerf_wild.baked.field import BakedAnswer
 from lerf_wild.cli.runs import run_of
 from lerf_wild.cli.view import is_loopback
 from lerf_wild.language.thresholds import EXISTENCE_RELEVANCY
@@ -37,7 +36,7 @@ from lerf_wild.viewer_panels.exporting import write_cloud_of
 from lerf_wild.viewer_panels.going import look_at_place
 from lerf_wild.viewer_panels.guards import GuardedMachines, trouble_text
 from lerf_wild.viewer_panels.pointing import Pointer
-from lerf_wild.viewer_panels.scene_table import SceneTable, TurnTaking
+from lerf_wild.viewer_panels.scene_table import SceneTable, TableAnswer, TurnTaking
 from lerf_wild.viewer_panels.widgets import Actions, Widgets
 from lerf_wild.viewer_panels.workers import Jobs, Latest
 
@@ -82,7 +81,7 @@ class RelevancyPanel(ViewerControl):
         self._table = SceneTable(self._run, self._turns)
         self._pointer = Pointer(self._model, self._run, self._texts, self._table)
         self._answer: LiveAnswer | None = None
-        self._scene: tuple[Question, BakedAnswer] | None = None
+        self._scene: tuple[Question, TableAnswer] | None = None
         self._points: Any = None
         self._awaited: tuple[str, Any] | None = None
         self._live = self._model.go_live()
@@ -178,22 +177,22 @@ class RelevancyPanel(ViewerControl):
             self._take(None)
         else:
             query = self._texts.query(wanted)
-            found = self._table.answer(query, wanted.size)
-            question = Question(query, look_of(wanted), self._sizes(wanted, found))
+            told = self._table.answer(query, wanted.size)
+            question = Question(query, look_of(wanted), self._sizes(wanted, told))
             self._model.ask(question)
-            self._scene = None if found is None else (question, found)
+            self._scene = None if told is None else (question, told)
             self._keep_promise()
         self._rerender()
         self._show_points(wanted)
         self._teller.put(None)
 
-    def _sizes(self, wanted: PanelState, found: BakedAnswer | None) -> tuple[float, ...] | None:
+    def _sizes(self, wanted: PanelState, told: TableAnswer | None) -> tuple[float, ...] | None:
         """The size that was set, else those of the whole scene, which no camera changes."""
         if wanted.size is not None:
             return (wanted.size / self._run.length_per_nerf,) * len(wanted.phrases)
-        if found is None:
+        if told is None:
             return None
-        return tuple((found.size_P / self._run.length_per_nerf).tolist())
+        return tuple((told.found.size_P / self._run.length_per_nerf).tolist())
 
     def _rerender(self) -> None:
         for client_id, machine in list(self._viewer.render_statemachines.items()):
@@ -223,7 +222,8 @@ class RelevancyPanel(ViewerControl):
         seen = dict(zip(answer.question.query.phrases, zip(answer.score_P, answer.size_P)))
         found = {}
         if scene is not None:
-            values = zip(scene[1].score_P.tolist(), scene[1].size_P.tolist())
+            told = scene[1].found
+            values = zip(told.score_P.tolist(), told.size_P.tolist())
             found = dict(zip(scene[0].query.phrases, values))
         verdicts = []
         for phrase in phrases:
@@ -282,10 +282,10 @@ class RelevancyPanel(ViewerControl):
         self._widgets.say("")
         self._jobs.put(lambda: self._look_at_peak(scene, *awaited))
 
-    def _look_at_peak(self, scene: tuple[Question, BakedAnswer], text: str, client: Any) -> None:
-        question, found = scene
+    def _look_at_peak(self, scene: tuple[Question, TableAnswer], text: str, client: Any) -> None:
+        question, (found, points_N3) = scene
         row = question.query.phrases.index(text)
-        peak_3 = self._table.nerf_points()[found.peak_P[row]]
+        peak_3 = points_N3[found.peak_P[row]]
         size = float(found.size_P[row]) / self._run.length_per_nerf
         cameras = self._run.dataset("train").cameras
         clients = [client] if client is not None else self.viser_server.get_clients().values()
@@ -328,6 +328,7 @@ class RelevancyPanel(ViewerControl):
     def _load_set(self, name: str) -> None:
         chosen = phrase_sets.read_set(self._folder, name)
         self._change(lambda old: phrase_sets.with_set(old, chosen))
+        self._widgets.set_rows(self.state.phrases)
         self._widgets.canonical.value = "; ".join(chosen.canonical)
 
     def _delete_set(self, name: str) -> None:
@@ -346,7 +347,7 @@ class RelevancyPanel(ViewerControl):
     def _show_points(self, wanted: PanelState) -> None:
         scene = self._scene if wanted.mode == "points" else None
         self._points = show_points(
-            self.viser_server, self._points, self._table, scene, VISER_NERFSTUDIO_SCALE_RATIO
+            self.viser_server, self._points, scene, VISER_NERFSTUDIO_SCALE_RATIO
         )
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -67,6 +67,14 @@ class TurnTaking:
         time.sleep(0.005)
 
 
+class TableAnswer(NamedTuple):
+    """What a table says of phrases."""
+
+    found: BakedAnswer
+    points_N3: Float[np.ndarray, "N 3"]
+    """The table's points in the nerf frame."""
+
+
 class SceneTable:
     """The latest table of a scene and its answers."""
 
@@ -112,24 +120,22 @@ class SceneTable:
         points = sample_surface(self._run.model, cameras, POINTS, on_view=let_others_in)
         return cloud_of_surface(points)
 
-    def answer(self, query: Query, size: float | None) -> BakedAnswer | None:
+    def answer(self, query: Query, size: float | None) -> TableAnswer | None:
         """Scores the scene's surfaces at a size (metres or world units); None without a table."""
+        # Training may put another table in its place meanwhile.
         answerer = self._answerer
-        return None if answerer is None else _asked(answerer, query, size)
+        if answerer is None:
+            return None
+        points_N3 = self._run.to_nerf(answerer.baked.positions_N3)
+        return TableAnswer(_asked(answerer, query, size), points_N3)
 
     def places(self, query: Query) -> tuple[ScoredScene, list[Answer]]:
         """The table's points with their scores, and where things are, as the commands say it."""
-        # Training may put another table in its place meanwhile.
         answerer = self._answerer
         assert answerer is not None
         found = _asked(answerer, query, None)
         scored = scored_by(answerer.baked, found, query.phrases, query.canonical)
         return scored, answers(self._run, scored, second_look(self._run, query, scored))
-
-    def nerf_points(self) -> Float[np.ndarray, "N 3"]:
-        """The table's points in the nerf frame."""
-        assert self._answerer is not None
-        return self._run.to_nerf(self._answerer.baked.positions_N3)
 
     def embeddings(self, size: float) -> Float[np.ndarray, "V D"]:
         """Unit embeddings of the surfaces at the size (metres or world units) nearest to one."""

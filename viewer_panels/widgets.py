@@ -222,6 +222,15 @@ class Widgets:
                 with self.root:
                     self.rows[phrase.text] = self._row(phrase)
 
+    def set_rows(self, phrases: Sequence[Phrase]) -> None:
+        """Sets the controls of phrases that are listed already; not while a person moves them."""
+        for phrase in phrases:
+            row = self.rows.get(phrase.text)
+            if row is not None:
+                row.colour.value = phrase.colour
+                row.is_visible.value = phrase.is_visible
+                row.weight.value = phrase.weight
+
     def _row(self, phrase: Phrase) -> PhraseRow:
         text, act = phrase.text, self.actions
         self._count += 1

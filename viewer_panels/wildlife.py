@@ -98,7 +98,7 @@ class WildlifePanel(ViewerControl):
             turn=safe(lambda degrees: self._settle_again(yaw_rad=float(np.radians(degrees)))),
             scale=safe(lambda height_m: self._settle_again(height_m=float(height_m))),
             show=safe(lambda is_shown: self._change("show or hide", visible=bool(is_shown))),
-            swap=safe(lambda text: self._jobs.put(lambda: self._swap(text))),
+            swap=safe(self._asked_to_swap),
             act=safe(lambda action: self._pose(action=action)),
             phase=safe(lambda phase: self._pose(phase=float(phase))),
             remove=safe(self._remove),
@@ -174,10 +174,15 @@ class WildlifePanel(ViewerControl):
         new = settled_again(self._scene(), self.population, item, **wanted)
         self._change("change", position=new.position, rotation=new.rotation, height_m=new.height_m)
 
-    def _swap(self, text: str) -> None:
+    def _asked_to_swap(self, text: str) -> None:
+        # The item that is chosen now, whatever is chosen once there is time for it.
+        name = self._needed()
+        self._jobs.put(lambda: self._swap(name, text))
+
+    def _swap(self, name: str, text: str) -> None:
         scene, population = self._scene(), self.population
         choice = self._choice(scene, read_sentence(text))
-        new = swapped(scene, population, population.item(self._needed()), choice)
+        new = swapped(scene, population, population.item(name), choice)
         self._edit(lambda old: with_swap(old, new))
 
     def _pose(self, **changes: Any) -> None:
@@ -360,26 +365,27 @@ class WildlifePanel(ViewerControl):
         self._gizmo = self.viser_server.scene.add_transform_controls(
             GIZMO, scale=float(size), position=tuple(place), disable_rotations=True
         )
-        self._gizmo.on_update(lambda _: self._drag(self._gizmo.position))
+        gizmo = self._gizmo
+        gizmo.on_update(lambda _: self._drag(item.id, gizmo.position))
 
-    def _drag(self, place_3: Any) -> None:
-        """Moves the chosen item under the gizmo, down on the ground."""
+    def _drag(self, name: str, place_3: Any) -> None:
+        """Moves an item under its gizmo, down on the ground."""
         now = time.monotonic()
         self._dragged_at = now
-        self._jobs.put(lambda: self._drop(np.asarray(place_3, np.float64), now))
+        self._jobs.put(lambda: self._drop(name, np.asarray(place_3, np.float64), now))
 
-    def _drop(self, place_3: np.ndarray, asked_at: float) -> None:
+    def _drop(self, name: str, place_3: np.ndarray, asked_at: float) -> None:
         # Of the many places of one drag only the last one is worth an entry in the history.
         if asked_at != self._dragged_at:
             return
         stage = self._items.stage
         point = stage.from_nerf(place_3[None] / VISER_NERFSTUDIO_SCALE_RATIO)[0]
         scene, population = self._scene(), self.population
-        item = population.item(self._needed())
+        item = population.item(name)
         foot = np.array([*point[:2], scene.ground.height(point[None, :2])[0]])
         world = stage.to_world(foot[None])[0]
         new = settled_again(scene, population, item, tuple(world), None, None)
-        self._change("move", position=new.position)
+        self._edit(lambda old: with_change(old, name, f"move {name}", position=new.position))
 
     def _export(self) -> None:
         from lerf_wild.wildlife.scene_glb import write_scene_glb

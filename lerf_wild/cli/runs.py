@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from lerf_wild.cli.quiet import quiet_nerfstudio
 from lerf_wild.cli.run_config import read_config
-from lerf_wild.errors import DatasetError, ModelFileError
+from lerf_wild.errors import DatasetError, EncoderError, ModelFileError
 from lerf_wild.frames import Placed
 from lerf_wild.language.relevancy import CANONICAL_PHRASES, Query, clean_phrases
 
@@ -108,13 +108,14 @@ class Run(Placed):
         return query
 
     def kept_tiles(self) -> Sequence[FeatureEntry]:
-        """The features of the training photos, none where the cache has them no more.
-
-        Raises EncoderError when the encoders of the training can't be had.
-        """
+        """The features of the training photos, none where the cache has them no more, or where a
+        photo or an encoder that they are told by is gone."""
         from lerf_wild.methods.lerf_wild.features import kept_tiles
 
-        return kept_tiles(self.pipeline.datamanager, self.pipeline.encoders)
+        try:
+            return kept_tiles(self.pipeline.datamanager, self.pipeline.encoders)
+        except EncoderError:
+            return ()
 
     def answer(
         self,

@@ -224,7 +224,8 @@ def _view_points(
     flat_N3 = torch.cat(positions)
     normals_HW3 = grid_normals(flat_N3.view(*rays.shape, 3), rays.directions)
     keep_N = torch.cat(keep)
-    later = [torch.cat(marched), torch.full((len(keep_N),), index)] if marched else []
+    view_N = keep_N.new_full((len(keep_N),), index, dtype=torch.long)
+    later = [torch.cat(marched), view_N] if marched else []
     parts = (torch.cat(part) for part in (colours, scores, views))
     columns = (flat_N3, normals_HW3.view(-1, 3), *parts, *later)
     kind = MarchedPoints if marched else SurfacePoints

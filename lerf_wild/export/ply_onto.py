@@ -51,7 +51,9 @@ def read_foreign(path: Path | str) -> ForeignPly:
             header = read_header(path, handle)
             start = handle.tell()
             handle.seek(0)
-            lines = tuple(handle.read(start).decode("latin-1").splitlines())
+            # Not splitlines: in latin-1 half of many a letter of a comment passes for a line's end.
+            header_text = handle.read(start).decode("latin-1").removesuffix("\n")
+            lines = tuple(line.removesuffix("\r") for line in header_text.split("\n"))
             size = os.fstat(handle.fileno()).st_size - start
             if header.is_ascii:
                 raise ExportError(f"{path}: is a text PLY; save it as binary to lift scores to it.")

@@ -31,7 +31,7 @@ from rich.progress import (
 )
 from torch import Tensor
 
-from lerf_wild.errors import CacheError, DatasetError
+from lerf_wild.errors import CacheError, DatasetError, InputError
 from lerf_wild.language.encoders import ImageTextEncoder, PatchEncoder
 from lerf_wild.language.pyramid import encode_pyramid
 from lerf_wild.language.pyramid_layout import (
@@ -160,11 +160,13 @@ class FeatureStore:
     def kept(
         self, image_paths: Sequence[Path], mask_paths: Sequence[Path] | None = None
     ) -> Sequence[FeatureEntry]:
-        """The features of images that `prepare` was once called for; none if one isn't there.
-
-        Raises DatasetError for unreadable images.
-        """
-        entries = [self._read(key) for key in self._content_keys(image_paths, mask_paths, None)]
+        """The features of images that `prepare` was once called for; none if one isn't there, be it
+        an image or its features."""
+        try:
+            keys = self._content_keys(image_paths, mask_paths, None)
+        except InputError:
+            return []
+        entries = [self._read(key) for key in keys]
         return [] if None in entries else [entry for entry in entries if entry is not None]
 
     def _content_keys(

@@ -93,6 +93,8 @@ def tile_weights(
 
 def told(entries: Sequence[PyramidEntry], query: Query) -> Float[np.ndarray, "N P"]:
     """Relevancy of all tiles to the phrases of a query."""
+    # Tiles come from files, and phrases from wherever the field is.
+    query = query.to(entries[0].tiles.device)
     return torch.cat([relevancy(entry.tiles.float(), query) for entry in entries]).cpu().numpy()
 
 

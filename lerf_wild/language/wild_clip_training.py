@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lerf_wild.errors import TrainingError
 from lerf_wild.language.wild_clip import (
     CONFIG_NAME,
     VOCABULARY_NAME,
@@ -74,6 +75,8 @@ def batches(
             found = sorted(folder.glob("views_*.safetensors"))
             shards |= {path: load_shard(path) for path in found if path not in shards}
             pool = list(shards.values())
+            if not pool:
+                raise TrainingError(f"{folder}: no views_*.safetensors yet; render some first.")
         views = []
         for _ in range(VIEWS_PER_BATCH):
             shard = pool[rng.integers(len(pool))]

@@ -55,7 +55,7 @@ def write_glb(path: Path, program: Program, find: AssetFinder = asset_named) -> 
 
 
 def write_usd(path: Path, program: Program, find: AssetFinder = asset_named) -> None:
-    """Write a USD stage (.usda, .usdc or .usdz by the name) with meshes, camera, sun and sky.
+    """Write a USD stage (.usda or .usdc by the name) with meshes, camera, sun and sky.
 
     Raises:
         ExportError: when usd-core is missing or the file can't be written.

@@ -28,6 +28,7 @@ from lerf_wild.methods.lerf_wild.view_grid import (
     GRID_CELLS,
     counts_at,
     enough_views,
+    uncontract,
     views_per_cell,
 )
 
@@ -58,7 +59,8 @@ class AskedModel(nn.Module):
         sizes = torch.stack([0.05 * angle.min() * 0.1, 0.5 * angle.max() * 4.0])
         self.basis_range.copy_(sizes.log2())
         self.size_range.copy_(sizes.log2())
-        self.view_counts.copy_(views_per_cell(cameras, self.near_distance()))
+        counts = views_per_cell(cameras, self.near_distance(), to_nerf=self._uncontracted)
+        self.view_counts.copy_(counts)
         self.min_views.fill_(enough_views(self.config.min_views, len(cameras)))
 
     def near_distance(self) -> float:
@@ -92,9 +94,21 @@ class AskedModel(nn.Module):
 
     def _contracted(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Positions in nerf units to the [0, 1] cube of the hash grids."""
-        if getattr(self.config, "disable_scene_contraction", False):
-            return SceneBox.get_normalized_positions(positions, self.scene_box.aabb).clamp(0, 1)
+        if self._has_box:
+            aabb_23 = self.scene_box.aabb.to(positions)
+            return SceneBox.get_normalized_positions(positions, aabb_23).clamp(0, 1)
         return ((CubeContraction()(positions) + 2.0) / 4.0).clamp(0, 1)
+
+    def _uncontracted(self, positions_N3: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """The inverse of `_contracted`."""
+        if not self._has_box:
+            return uncontract(positions_N3)
+        low_3, high_3 = self.scene_box.aabb.to(positions_N3)
+        return low_3 + positions_N3 * (high_3 - low_3)
+
+    @property
+    def _has_box(self) -> bool:
+        return getattr(self.config, "disable_scene_contraction", False)
 
     @property
     def clearings_version(self) -> int:

@@ -8,12 +8,20 @@ The grid is stored with the model, so that a query needs neither cameras nor ima
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float, UInt8
-from nerfstudio.cameras.cameras import Cameras
+from jaxtyping import Bool, Float, UInt8
+from nerfstudio.cameras.cameras import Cameras, CameraType
 from torch import Tensor
 
 GRID_CELLS = 64
+ALL_AROUND = (
+    CameraType.EQUIRECTANGULAR.value,
+    CameraType.OMNIDIRECTIONALSTEREO_L.value,
+    CameraType.OMNIDIRECTIONALSTEREO_R.value,
+)
+FISHEYES = (CameraType.FISHEYE.value, CameraType.FISHEYE624.value)
 
 
 def uncontract(positions_N3: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
@@ -32,10 +40,16 @@ def cell_centres(cells: int = GRID_CELLS) -> Float[Tensor, "n 3"]:
 
 
 def views_per_cell(
-    cameras: Cameras, near: float, cells: int = GRID_CELLS
+    cameras: Cameras,
+    near: float,
+    cells: int = GRID_CELLS,
+    to_nerf: Callable[[Tensor], Tensor] = uncontract,
 ) -> UInt8[Tensor, "g g g"]:
-    """Number of cameras, capped at 255, whose image holds each cell's centre."""
-    points_N3 = uncontract(cell_centres(cells))
+    """Number of cameras, capped at 255, whose image holds each cell's centre.
+
+    ``to_nerf`` takes positions in [0, 1] to nerf units.
+    """
+    points_N3 = to_nerf(cell_centres(cells))
     count_N = torch.zeros(len(points_N3), dtype=torch.int32)
     flat = cameras.flatten().to("cpu")
     for index in range(len(flat)):
@@ -57,13 +71,21 @@ def enough_views(min_views: int, num_cameras: int) -> int:
     return max(1, min(min_views, num_cameras // 3))
 
 
-def _is_seen(points_N3: Tensor, camera: Cameras, near: float) -> Tensor:
-    """Whether points project into the image, by the pinhole part of the camera."""
+def _is_seen(points_N3: Tensor, camera: Cameras, near: float) -> Bool[Tensor, "n"]:
+    """Whether points project into the image, lens distortion aside."""
     rotation, origin = camera.camera_to_worlds[:3, :3], camera.camera_to_worlds[:3, 3]
-    local = (points_N3 - origin) @ rotation
-    depth = -local[:, 2]
-    safe = depth.clamp(min=1e-6)
-    column = camera.cx + camera.fx * local[:, 0] / safe
-    row = camera.cy - camera.fy * local[:, 1] / safe
-    is_inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    return is_inside & (depth > near)
+    local_N3 = (points_N3 - origin) @ rotation
+    kind = int(camera.camera_type)
+    if kind in ALL_AROUND:
+        return local_N3.norm(dim=-1) > near
+    depth_N, side_N = -local_N3[:, 2], local_N3[:, :2].norm(dim=-1)
+    if kind in FISHEYES:
+        # As far from the middle as the ray is off the axis, in radians.
+        per_length_N = torch.atan2(side_N, depth_N) / side_N.clamp(min=1e-6)
+        is_before_N = (local_N3.norm(dim=-1) > near) & (side_N > -1e-3 * depth_N)
+    else:
+        per_length_N, is_before_N = 1.0 / depth_N.clamp(min=1e-6), depth_N > near
+    column_N = camera.cx + camera.fx * local_N3[:, 0] * per_length_N
+    row_N = camera.cy - camera.fy * local_N3[:, 1] * per_length_N
+    is_inside_N = (column_N >= 0) & (column_N < camera.width)
+    return is_inside_N & (row_N >= 0) & (row_N < camera.height) & is_before_N

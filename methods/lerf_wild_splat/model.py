@@ -164,7 +164,7 @@ class LerfWildSplatModel(AskedModel, SplatfactoModel):
         if question is None:
             # A viewer that shows this layer must never find it gone.
             return {PAINTED: outputs["rgb"]} | outputs
-        return self.go_live().layers_of(camera.to(self.device), outputs, question)
+        return self.go_live().layers_of(camera.to(self.device), outputs, question, obb_box)
 
     def get_image_metrics_and_images(
         self, outputs: dict[str, Tensor], batch: dict[str, Tensor]

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
@@ -32,6 +32,11 @@ class Gaussians:
     """wxyz, of any length."""
     scales_G3: Float[Tensor, "g 3"]
     opacities_G: Float[Tensor, "g"]
+
+    def some(self, which_G: Bool[Tensor, "g"]) -> Gaussians:
+        """Those that a mask names."""
+        parts = (self.means_G3, self.quats_G4, self.scales_G3, self.opacities_G)
+        return Gaussians(*(part[which_G] for part in parts))
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ def eye_of(camera: Cameras, max_pixels: float = float("inf")) -> Eye:
     height, width = int(camera.height.flatten()[0]), int(camera.width.flatten()[0])
     share = min(1.0, (max_pixels / (height * width)) ** 0.5)
     small_height, small_width = max(1, round(height * share)), max(1, round(width * share))
-    intrinsics_33 = camera.get_intrinsics_matrices().reshape(-1, 3, 3)[0].clone()
+    # nerfstudio makes these on the CPU, wherever the camera is.
+    intrinsics_33 = camera.get_intrinsics_matrices().reshape(-1, 3, 3)[0].to(to_world_34).clone()
     intrinsics_33[0] *= small_width / width
     intrinsics_33[1] *= small_height / height
     return Eye(world_to_camera_44, intrinsics_33, small_height, small_width)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.scene_box import OrientedBox
 from torch import Tensor
 
 from lerf_wild.live.question import Question
@@ -74,6 +75,7 @@ class SplatViews:
         self._tables: OrderedDict[float, Tensor] = OrderedDict()
         self._sizes: dict[tuple[bytes, bytes], float] = {}
         self._view: Hashable = None
+        self._box: OrientedBox | None = None
         self._maps: OrderedDict[float, Tensor] = OrderedDict()
 
     def latest(self) -> None:
@@ -85,11 +87,15 @@ class SplatViews:
 
     @torch.no_grad()
     def layers_of(
-        self, camera: Cameras, outputs: dict[str, Tensor], question: Question
+        self,
+        camera: Cameras,
+        outputs: dict[str, Tensor],
+        question: Question,
+        box: OrientedBox | None = None,
     ) -> ViewLayers:
-        """Adds what a question finds to the layers of a drawn camera."""
+        """Adds what a question finds to the layers of a drawn camera, cropped as they are."""
         start = self._now()
-        is_still = self._look_at(camera)
+        is_still = self._look_at(camera, box)
         folded = fold_query(question.query, self._model.language.clip_head)
         sizes_P = (
             self.sizes(folded)
@@ -156,8 +162,12 @@ class SplatViews:
         if size not in self._maps:
             table_GV = self._table(size)
             model = self._model
+            gaussians = model.gaussians()
+            if self._box is not None:
+                is_in_G = self._box.within(gaussians.means_G3)
+                gaussians, table_GV = gaussians.some(is_in_G), table_GV[is_in_G]
             maps_HWV, _ = rasterise(
-                model.gaussians(), table_GV.float(), eye_of(camera), model._is_antialiased
+                gaussians, table_GV.float(), eye_of(camera), model._is_antialiased
             )
             self._maps[size] = maps_HWV
             if len(self._maps) > MAPS:
@@ -213,13 +223,15 @@ class SplatViews:
         opacities_G = self._model.opacities.detach().flatten()
         return opacities_G.topk(min(SAMPLE, len(opacities_G))).indices
 
-    def _look_at(self, camera: Cameras) -> bool:
+    def _look_at(self, camera: Cameras, box: OrientedBox | None) -> bool:
         """Lets go of what is out of date; returns whether the camera is where it was."""
         version = weights_version(self._model)
         if version != self._version:
             self.forget()
             self._version = version
-        key = view_key(camera)
+        sides = () if box is None else (box.R, box.T, box.S)
+        key = view_key(camera), tuple(tuple(side.flatten().tolist()) for side in sides)
+        self._box = box
         is_still = key == self._view
         if not is_still:
             self._view = key

@@ -106,6 +106,19 @@ def test_absolute_paths_need_consent(scene, tmp_path):
     assert outside in parse(folder, allow_outside_root=True, eval_mode="all").image_filenames
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("../other.ply", "other.ply"), ("/etc/passwd", "allow-outside-root"), (3, "text"),
+     ("gone.ply", "isn't there")],
+)  # fmt: skip
+def test_points_to_begin_with_lie_in_the_folder(scene, name, words):
+    folder, description = scene
+    rewrite(folder, {**description, "ply_file_path": name})
+    parse(folder)
+    with pytest.raises(InputError, match=words):
+        parse(folder, load_3D_points=True)
+
+
 NAN_POSE = [[float("nan")] * 4] * 4
 FLAT_POSE = [[0.0] * 4] * 4
 

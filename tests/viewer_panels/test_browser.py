@@ -102,8 +102,8 @@ def test_the_peak_lies_under_the_right_colour(desk, panel):
     wait_until(lambda: panel._table.is_there)
     search(desk, "red")
     wait_until(lambda: panel._scene is not None)
-    _, found = panel._scene
-    x, y, _ = panel._run.to_world(panel._table.nerf_points()[found.peak_P])[0]
+    _, (found, points_N3) = panel._scene
+    x, y, _ = panel._run.to_world(points_N3[found.peak_P])[0]
     # A single pixel that looks straight down shows the colour of the place.
     assert stand_in.draw_wall(float(x), float(y), 1)[0, 0].argmax() == 0
 

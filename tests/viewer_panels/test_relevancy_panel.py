@@ -100,6 +100,11 @@ def test_sets_are_saved_loaded_and_deleted(panel):
     name = "colours; of the {wall}"
     assert read_set(panel._folder, name).texts == ("red", "blue")
     assert name in panel._widgets.sets.options
+    wait_until(lambda: "red" in panel._widgets.rows)
+    panel._widgets.actions.change_phrase("red", weight=0.4)
+    panel._widgets.rows["red"].weight.value = 0.4
+    panel._widgets.actions.load_set(name)
+    assert panel._widgets.rows["red"].weight.value == 1.0
     panel._widgets.actions.clear()
     panel._widgets.actions.load_set(name)
     assert panel.state.texts == ("red", "blue")

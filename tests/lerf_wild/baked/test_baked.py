@@ -224,7 +224,7 @@ def write_mesh(
 ):
     name = "binary_little_endian" if order == "<" else "binary_big_endian"
     header = (
-        f"ply\nformat {name} 1.0\ncomment mine\nelement vertex {len(vertices)}\n"
+        f"ply\nformat {name} 1.0\ncomment Ångström scan\nelement vertex {len(vertices)}\n"
         "property float x\nproperty float y\nproperty float z\nproperty uchar red\n"
         "property float f_dc_0\nelement face 1\n"
         "property list uchar int vertex_indices\nend_header\n"
@@ -262,6 +262,7 @@ def test_scores_are_lifted_onto_a_mesh_that_keeps_everything_else(tmp_path, orde
     assert (again.rows_M["red"] == 9).all() and np.isnan(again.rows_M["f_dc_0"]).all()
     assert again.rest == faces
     assert any("query 0 fox" in line for line in again.header_lines)
+    assert "comment Ångström scan".encode().decode("latin-1") in again.header_lines
     with pytest.raises(ExportError, match="already"):
         write_onto(
             tmp_path / "out.ply",

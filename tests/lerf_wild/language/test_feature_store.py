@@ -67,6 +67,14 @@ def test_what_is_kept_is_read_without_an_encoder(images, cache, encoder_source, 
     ] * 2
 
 
+def test_nothing_is_kept_of_photos_that_are_gone(images, cache, encoder_source, patch_source):
+    store = FeatureStore(cache, encoder_source, patch_source)
+    store.prepare(images, progress=False)
+    assert len(store.kept(images)) == len(images)
+    images[1].unlink()
+    assert store.kept(images) == []
+
+
 def test_names_and_order_of_files_do_not_matter(images, cache, encoder_source, tmp_path):
     first = FeatureStore(cache, encoder_source)
     first.prepare(images, progress=False)

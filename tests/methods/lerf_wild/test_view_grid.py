@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
-from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.field_components.spatial_distortions import SceneContraction
 
 from lerf_wild.methods.lerf_wild.view_grid import (
@@ -46,6 +47,41 @@ def test_counts_agree_with_a_loop():
     expected = [views_naive(point, cameras, 0.05) for point in points]
     assert grid.flatten().tolist() == expected
     assert 0 < sum(expected)
+
+
+@pytest.mark.parametrize("kind", [CameraType.FISHEYE, CameraType.EQUIRECTANGULAR])
+def test_wide_lenses_see_what_nerfstudio_casts_rays_at(kind):
+    cameras = make_cameras(1)
+    width, height = (64, 64) if kind is CameraType.FISHEYE else (64, 32)
+    # 150 degrees across for the fisheye.
+    focal = 0.5 * width / math.radians(75.0) if kind is CameraType.FISHEYE else 0.5 * width
+    camera = Cameras(
+        cameras.camera_to_worlds,
+        fx=focal,
+        fy=focal,
+        cx=width / 2,
+        cy=height / 2,
+        width=width,
+        height=height,
+        camera_type=kind,
+    )
+    rays = camera.generate_rays(0).flatten()
+    is_lit = rays.directions.isfinite().all(dim=-1)
+    points = (rays.origins + 0.3 * rays.directions)[is_lit]
+    seen = views_per_cell(camera, 0.05, 1, lambda _: points[:1])
+    assert seen.tolist() == [[[1]]]
+    from lerf_wild.methods.lerf_wild.view_grid import _is_seen
+
+    assert _is_seen(points, camera[0], 0.05).float().mean() > 0.99
+    behind = rays.origins[:1] + camera.camera_to_worlds[0, :, 2]
+    assert bool(_is_seen(behind, camera[0], 0.05)) == (kind is CameraType.EQUIRECTANGULAR)
+
+
+def test_other_spaces_have_their_own_inverse():
+    cameras = make_cameras()
+    grid = views_per_cell(cameras, 0.05, 6, lambda share: share * 3.0 - 1.5)
+    points = (cell_centres(6) * 3.0 - 1.5).tolist()
+    assert grid.flatten().tolist() == [views_naive(point, cameras, 0.05) for point in points]
 
 
 def test_counts_are_read_back_at_cell_centres():

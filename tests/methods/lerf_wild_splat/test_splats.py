@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes
 
 from lerf_wild.errors import DatasetError
@@ -219,6 +220,24 @@ def test_answers_are_those_of_whole_embeddings(trained):
     winner = found.argmax(dim=-1)[4:-4, 4:-4]
     image = trained[0].datamanager.cached_train[2]["image"][4:-4, 4:-4].float().argmax(dim=-1)
     assert (winner == image).float().mean() > 0.7
+
+
+@pytest.mark.filterwarnings("ignore:To copy construct")
+@torch.no_grad()
+def test_phrases_are_cropped_as_colours_are(trained):
+    model = trained[0].model
+    one = trained[0].datamanager.train_dataset.cameras[2:3]
+    half = model.means[:, 0].median()
+    box = OrientedBox(torch.eye(3), torch.tensor([half - 50.0, 0.0, 0.0]), torch.full((3,), 100.0))
+    model.ask(question_of(model, "red"))
+    whole = model.get_outputs_for_camera(one)["relevancy_0"]
+    outputs = model.get_outputs_for_camera(one, box)
+    again = model.get_outputs_for_camera(one)["relevancy_0"]
+    model.ask(None)
+    is_bare = outputs["accumulation"] < 1e-3
+    assert 0.1 < is_bare.float().mean() < 0.9
+    assert (outputs["relevancy_0"][is_bare] == 0).all() and (whole[is_bare] > 0).any()
+    torch.testing.assert_close(again, whole)
 
 
 @torch.no_grad()
