@@ -125,7 +125,10 @@ def read_description(path: Path) -> tuple[Description, float, str]:
         return description, height_m, key
     except AssetError as fault:
         raise AssetError(f"{path}: {fault}") from None
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as fault:
+    except (
+        *(OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError),
+        *(AttributeError, OverflowError),
+    ) as fault:
         raise AssetError(f"{path}: is no asset file ({_reason(fault)}); add it again.") from None
 
 

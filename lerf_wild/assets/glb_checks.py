@@ -20,6 +20,8 @@ from lerf_wild.errors import AssetError
 
 MAX_JSON_BYTES = 4 << 20
 MAX_ITEMS = 20_000
+MOST_SHARED = 4
+"""How often over the parts of a file may read the same bytes, on average."""
 """Most nodes, meshes, accessors, views or materials."""
 MAX_DEPTH = 64
 MAX_VERTICES = 1_000_000
@@ -46,11 +48,8 @@ def check_glb(data: bytes) -> None:
             _refuse(f"{name} is no list of objects")
         if len(items) > MAX_ITEMS:
             _refuse(f"{len(items)} {name}; {MAX_ITEMS} at most")
-    required = content.get("extensionsRequired", [])
-    foreign = [str(name)[:40] for name in required if not str(name).startswith(_READABLE)]
-    if foreign:
-        _refuse(f"it needs {foreign[0]}, which is not read; export it without compression")
     try:
+        _check_extensions(content)
         _check_buffers(content, binary)
         _check_accessors(content)
         _check_scene(content)
@@ -59,6 +58,13 @@ def check_glb(data: bytes) -> None:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as fault:
         raise AssetError(f"a part of it is missing or wrong ({type(fault).__name__})") from None
+
+
+def _check_extensions(content: Mapping[str, Any]) -> None:
+    required = content.get("extensionsRequired", [])
+    foreign = [str(name)[:40] for name in required if not str(name).startswith(_READABLE)]
+    if foreign:
+        _refuse(f"it needs {foreign[0]}, which is not read; export it without compression")
 
 
 def _chunks(data: bytes) -> tuple[Mapping[str, Any], bytes]:
@@ -89,14 +95,19 @@ def _check_buffers(content: Mapping[str, Any], binary: bytes) -> None:
     buffers = content.get("buffers", [])
     if len(buffers) > 1 or any("uri" in item for item in buffers):
         _refuse("it keeps data in other files; export everything into one GLB")
+    total = 0
     for view in content.get("bufferViews", []):
         start, length = _count(view.get("byteOffset", 0)), _count(view["byteLength"])
         if start + length > len(binary) or view.get("buffer") != 0:
             _refuse("a part of its data lies beyond its end")
+        total += length
+    # Each part is copied when it is read: parts that share bytes would be a bomb.
+    if total > MOST_SHARED * len(binary):
+        _refuse("its parts overlap; export it again")
 
 
 def _check_accessors(content: Mapping[str, Any]) -> None:
-    views = content.get("bufferViews", [])
+    views, total = content.get("bufferViews", []), 0
     for item in content.get("accessors", []):
         if "bufferView" not in item or "sparse" in item:
             _refuse("it has sparse data or data without bytes, which is not read")
@@ -106,6 +117,9 @@ def _check_accessors(content: Mapping[str, Any]) -> None:
         stride = _count(view.get("byteStride", 0)) or size
         if count and offset + stride * (count - 1) + size > view["byteLength"]:
             _refuse("it claims more numbers than it holds")
+        total += count * size
+    if total > MOST_SHARED * sum(view["byteLength"] for view in views):
+        _refuse("its parts overlap; export it again")
 
 
 def _check_scene(content: Mapping[str, Any]) -> None:

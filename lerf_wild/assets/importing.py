@@ -170,8 +170,9 @@ def _plain_colour(part: trimesh.Trimesh) -> NDArray[np.float32]:
     material = part.visual.material
     factor = getattr(material, "baseColorFactor", None)
     if factor is not None:
-        linear = np.asarray(factor, np.float32)[:3]
-        linear = linear / 255.0 if linear.max() > 1.0 else linear
+        linear = np.asarray(factor)[:3]
+        # trimesh holds what a file has as bytes: of 255, however dark.
+        linear = linear / 255.0 if linear.dtype.kind in "ui" or linear.max() > 1.0 else linear
         colour = 255.0 * np.clip(linear, 0, 1) ** (1 / 2.2)
     elif getattr(material, "diffuse", None) is not None and material.name is not None:
         colour = np.asarray(material.diffuse, np.float32)[:3]

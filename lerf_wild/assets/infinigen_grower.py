@@ -43,7 +43,8 @@ HEIGHTS_M: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )  # fmt: skip
 """Heights that its assets, which have no scale of their own, are given."""
-MARKER = "complete.txt"
+MARKER, BEGUN = "complete.txt", "begun-by-lerf-wild.txt"
+"""Files that say that an environment is whole, and that a folder was made for one."""
 FINISHER = Path(__file__).with_name("infinigen_finish.py")
 Run = Callable[[Sequence[str], float, Path], str]
 
@@ -85,14 +86,16 @@ def make_environment(folder: Path, limit_s: float = 3600.0, run: Run = run_proce
     """Make the environment, once; half of one is thrown away first.
 
     Raises:
-        AssetError: without Python 3.11, a network or the disk space, saying which.
+        AssetError: without Python 3.11, a network or the disk space, saying which; or where the
+            folder holds something else.
     """
     if is_ready(folder):
         return
     base = _python_311()
-    shutil.rmtree(folder, ignore_errors=True)
+    _make_empty(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / BEGUN, "")
         run([base, "-m", "venv", str(folder)], 300.0, folder.parent)
         install = ["-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         run([str(_python_in(folder)), *install, *REQUIREMENTS], limit_s, folder)
@@ -103,6 +106,17 @@ def make_environment(folder: Path, limit_s: float = 3600.0, run: Run = run_proce
             f"Infinigen's environment can't be made in {folder}: {fault}.\n"
             "It needs a network and 4 GB; `--grower own` grows assets without either."
         ) from None
+
+
+def _make_empty(folder: Path) -> None:
+    """Throws away half of an environment, and nothing else."""
+    if (folder / BEGUN).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise AssetError(
+            f"{folder} holds something else than Infinigen's environment. Name an empty folder, or "
+            "one that isn't there yet."
+        )
 
 
 def grow_infinigen(

@@ -111,6 +111,11 @@ class Library:
         kept = {name: entry for name, entry in self.entries.items() if name in chosen}
         return replace(self, entries=kept)
 
+    def is_taken(self, name: str) -> bool:
+        """Whether there is an asset of a name, in the library or by now in its folder."""
+        is_there = self.folder is not None and (self.folder / f"{name}{SUFFIX}").exists()
+        return name in self.entries or is_there
+
     def add(self, asset: Asset, description: Description, overwrite: bool = False) -> Library:
         """Write an asset into the folder and return the library with it.
 
@@ -121,10 +126,12 @@ class Library:
             raise AssetError("This library has no folder of its own; name one.")
         name = checked_name(asset.name)
         taken = self.entries.get(name)
-        if taken is not None and (taken.path is None or not overwrite):
+        is_bundled = taken is not None and taken.path is None
+        # Another process may have added one of that name since the folder was read.
+        if is_bundled or (not overwrite and self.is_taken(name)):
             raise AssetError(
                 f"The library already has an asset {name!r}; choose another name"
-                + ("." if taken.path is None else " or pass --overwrite True.")
+                + ("." if is_bundled else " or pass --overwrite True.")
             )
         path = write_asset(self.folder, asset, description)
         return replace(self, entries={**self.entries, name: _entry_of_file(path)})

@@ -98,7 +98,13 @@ def finish(
 
 
 def scaled(asset: Asset, height_m: float) -> Asset:
-    """The same asset, uniformly scaled to a height in metres."""
+    """The same asset, uniformly scaled to a height in metres.
+
+    Raises:
+        AssetError: when it has none of its own.
+    """
+    if asset.height_m <= 0.0:
+        raise AssetError("is flat, with no height to scale; name its upright axis with --up.")
     factor = height_m / asset.height_m
     vertices = (asset.vertices_V3 * factor).astype(np.float32)
     return replace(asset, vertices_V3=vertices, height_m=float(height_m))

@@ -18,6 +18,8 @@ from rich.progress import (
 
 def say(console: Console, text: str) -> None:
     """Prints a line as it is: names and phrases may hold what looks like markup."""
+    # Names of files may hold bytes that are no text; a terminal takes text alone.
+    text = text.encode("utf-8", "replace").decode("utf-8")
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -49,7 +49,7 @@ def wildlife_clear(
     _check_asked(thing, at, radius_m, height_m)
     console, run = Console(), open_populated(load_config, data)
     if radius_m is not None:
-        clearing = _by_hand(run, at, radius_m, height_m or USUAL_HEIGHT_M)
+        clearing = _by_hand(run, at, radius_m, USUAL_HEIGHT_M if height_m is None else height_m)
     else:
         clearing = found_clearing(console, run, thing, at, height_m)
     edit_population(run.model.items.path, lambda old: with_clearing(old, clearing))
@@ -111,7 +111,8 @@ def clearing_around(
 
     found = around_thing(points_N3, relevancy_N, seed_3, items.surroundings().field_ground)
     half, yaw, own_height, foot_3 = found
-    return _clearing(items, thing or "place", foot_3, half, yaw, height_m or own_height, thing)
+    height = own_height if height_m is None else height_m
+    return _clearing(items, thing or "place", foot_3, half, yaw, height, thing)
 
 
 def _relevant_points(

@@ -19,6 +19,8 @@ from lerf_wild.program.types import Program, SceneObject
 from lerf_wild.render.scene_program import focal_px
 
 MOST_NAMES = 5
+NEAREST_M = 0.1
+"""A text may say that something stands in the camera."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def _middle(rows: Sequence[tuple[SceneObject, Program]], pitch: float) -> tuple[
 def place_in_picture(item: SceneObject, focal: float) -> tuple[float, float, float, float]:
     """About where an object as wide as high is seen in a picture of ``SIZE`` pixels."""
     x, y, z = item.loc_m
+    z = min(z, -NEAREST_M)
     column, foot, size = SIZE / 2 - focal * x / z, SIZE / 2 + focal * y / z, -focal / z
     half = item.height_m * size / 2
     return column - half, foot - 2 * half, column + half, foot

@@ -203,5 +203,8 @@ def _boxes(masks_YSS: NDArray[np.bool_]) -> Tensor:
     boxes = []
     for mask in masks_YSS:
         rows, columns = np.nonzero(mask)
+        if len(rows) == 0:
+            # A card from its edge, or a reed thinner than a pixel: the middle, where it stands.
+            rows = columns = np.array([len(mask) // 2])
         boxes.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
     return torch.tensor(boxes, dtype=torch.float32)

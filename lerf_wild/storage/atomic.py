@@ -67,7 +67,11 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, obj: object) -> None:
     """Writes indented JSON atomically; raises ValueError for NaN and infinity."""
-    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        # Half of a character, as names of files that are no UTF-8 have: told by its number.
+        text = json.dumps(obj, indent=2, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def _sync_file(path: Path) -> None:

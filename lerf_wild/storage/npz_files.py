@@ -19,7 +19,10 @@ def read_npz(path: Path, error: type[InputError]) -> dict[str, NDArray]:
         with open(path, "rb") as handle:
             found = np.load(handle, allow_pickle=False)  # noqa: TID251 - this module is the door.
             return {name: found[name] for name in found.files}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError) as fault:
+    except (
+        *(OSError, ValueError, KeyError, EOFError, AttributeError),
+        *(NotImplementedError, RuntimeError, MemoryError),
+    ) as fault:
         reason = str(fault).split("\n")[0][:100]
         raise error(f"{path}: no readable .npz ({reason}).") from None
     except (zipfile.BadZipFile, zlib.error) as fault:

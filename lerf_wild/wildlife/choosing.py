@@ -124,5 +124,6 @@ def _animal(sentence: Sentence, species: Species, seed: int) -> Choice:
         seed=seed,
         betas=tuple(round(float(value), 4) for value in betas),
     )
-    height = sentence.height_m or species.height_m or USUAL_HEIGHT_M
+    usual = species.height_m or USUAL_HEIGHT_M
+    height = usual if sentence.height_m is None else sentence.height_m
     return Choice(None, animal, height, animal_phrases(animal), ANIMAL_LICENCE, 1.0)

@@ -23,8 +23,9 @@ SOLE_M, SOLES = 0.03, 60
 """How high over its lowest point an item touches uneven ground, and at how many points."""
 ANKLE_M = 0.15
 """Grass and pebbles lower than this are in nobody's way."""
-COVER_M = 0.1
-"""How far apart points that an item covers are."""
+COVER_M, MOST_COVER = 0.1, 61
+"""How far apart points that an item covers are, and how many there are along a side at most."""
+MOST_SHADE, MOST_SLABS = 2000, 60
 
 
 class Box(NamedTuple):
@@ -72,11 +73,13 @@ def footprint_of(look: Look, height_m: float) -> Footprint:
     cut = max(1.0, LOW_PART * top)
     low = points[points[:, 2] < cut]
     soles = points[points[:, 2] < points[:, 2].min() + SOLE_M, :2]
-    slabs = [points[(points[:, 2] >= z) & (points[:, 2] < z + SLAB_M)]
-             for z in np.arange(cut, top + 1e-6, SLAB_M)]  # fmt: skip
+    slab_m = max(SLAB_M, (top - cut) / MOST_SLABS)
+    slabs = [points[(points[:, 2] >= z) & (points[:, 2] < z + slab_m)]
+             for z in np.arange(cut, top + 1e-6, slab_m)]  # fmt: skip
     above = tuple(Box(slab.min(axis=0), slab.max(axis=0)) for slab in slabs if len(slab))
     some_soles = soles[:: len(soles) // SOLES + 1]
     hidden = np.unique(np.round(points[:, :2] / COVER_M), axis=0) * COVER_M
+    hidden = hidden[:: len(hidden) // MOST_SHADE + 1]
     return Footprint(low.min(axis=0), low.max(axis=0), some_soles, above, hidden)
 
 
@@ -85,7 +88,7 @@ def covered(
 ) -> Float[np.ndarray, "*N K 2"]:
     """Points of the ground under an item at each of the spots, evenly over its box."""
     steps = [
-        np.linspace(low, high, max(2, round((high - low) / COVER_M) + 1))
+        np.linspace(low, high, min(max(2, round((high - low) / COVER_M) + 1), MOST_COVER))
         for low, high in zip(print_.low_3[:2], print_.high_3[:2])
     ]
     grid = np.stack(np.meshgrid(*steps), axis=-1).reshape(-1, 2)

@@ -98,6 +98,12 @@ def find_place(
         raise WildlifeError(
             f"No ground is known {around}: the photos don't show it. Place {what} where they do."
         )
+    length, width = print_.high_3[:2] - print_.low_3[:2]
+    if length * width > ground.cell_m**2 * np.count_nonzero(ground.is_known_GG):
+        raise WildlifeError(
+            f"There is no free room of {print_.sides()} for {what}: the photos show less ground "
+            "than that. Make it smaller."
+        )
     spots = spots[known]
     level = ground.normal(spots)[:, 2] > np.cos(np.radians(STEEPEST_DEG))
     if not level.any():

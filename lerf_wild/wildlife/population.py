@@ -45,6 +45,8 @@ class Population(Struct, frozen=True):
     """Places that are emptied of what the photos show there."""
     unread: tuple[Any, ...] = ()
     """Entries of the file that can't be used; they are written back as they were."""
+    unread_clearings: tuple[Any, ...] = ()
+    """The same of clearings."""
     troubles: tuple[str, ...] = ()
     """One line for each of them."""
 
@@ -84,7 +86,7 @@ def with_item(population: Population, item: Item, label: str | None = None) -> P
         WildlifeError: when its id is taken or there are too many.
     """
     _check_is_free(population, item.id)
-    if len(population.items) >= MAX_ITEMS:
+    if len(population.items) + len(population.unread) >= MAX_ITEMS:
         raise WildlifeError(f"There are {MAX_ITEMS} items already, the most a place may hold.")
     return _stepped(population, label or f"place {item.id}", {item.id: item})
 
@@ -118,7 +120,7 @@ def with_clearing(population: Population, clearing: Clearing) -> Population:
         WildlifeError: when its id is taken or there are too many.
     """
     _check_is_free(population, clearing.id)
-    if len(population.clearings) >= MAX_CLEARINGS:
+    if len(population.clearings) + len(population.unread_clearings) >= MAX_CLEARINGS:
         raise WildlifeError(f"{MAX_CLEARINGS} places are cleared already, the most there may be.")
     return _stepped(population, f"clear {clearing.id}", {}, {clearing.id: clearing})
 

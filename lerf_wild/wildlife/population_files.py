@@ -78,7 +78,7 @@ def write_population(path: Path | str, population: Population) -> None:
         "format": FORMAT,
         "version": VERSION,
         "items": [*items, *population.unread],
-        "clearings": msgspec.to_builtins(population.clearings),
+        "clearings": [*msgspec.to_builtins(population.clearings), *population.unread_clearings],
         "undo": msgspec.to_builtins(population.undo),
         "redo": msgspec.to_builtins(population.redo),
     }
@@ -130,24 +130,34 @@ def _population(path: Path, listed: list[object], content: dict[str, object]) ->
             named = f" ({str(name)[:40]})" if name is not None else ""
             troubles.append(f"{path}: items[{index}]{named} is left out: {error}.")
             unread.append(entry)
-    clearings, clearing_trouble = _clearings(path, content)
+    clearings, unread_clearings, clearing_trouble = _clearings(path, content)
     undo, undo_trouble = _steps(path, content, "undo")
     redo, redo_trouble = _steps(path, content, "redo")
     troubles += [*clearing_trouble, *undo_trouble, *redo_trouble]
-    return Population(tuple(items.values()), undo, redo, clearings, tuple(unread), tuple(troubles))
+    kept = tuple(unread), unread_clearings, tuple(troubles)
+    return Population(tuple(items.values()), undo, redo, clearings, *kept)
 
 
 def _clearings(
     path: Path, content: dict[str, object]
-) -> tuple[tuple[Clearing, ...], tuple[str, ...]]:
-    try:
-        found = msgspec.convert(content.get("clearings", []), tuple[Clearing, ...])
-    except msgspec.ValidationError as error:
-        reason = str(error).replace("`", "'")
-        return (), (f"{path}: the clearings are left out: {reason}.",)
-    if len({one.id for one in found}) < len(found) or len(found) > MAX_CLEARINGS:
-        return (), (f"{path}: the clearings are left out: too many, or two of one id.",)
-    return found, ()
+) -> tuple[tuple[Clearing, ...], tuple[object, ...], list[str]]:
+    """The clearings that can be used, the entries that can't, and a line for each of these."""
+    listed = content.get("clearings", [])
+    if not isinstance(listed, list) or len(listed) > MAX_CLEARINGS:
+        raise WildlifeError(f"{path}: clearings must be a list of at most {MAX_CLEARINGS} entries.")
+    found: dict[str, Clearing] = {}
+    unread, troubles = [], []
+    for index, entry in enumerate(listed):
+        try:
+            one = msgspec.convert(entry, Clearing)
+            if one.id in found:
+                raise WildlifeError(f"the id {one.id!r} is taken by an earlier one")
+            found[one.id] = one
+        except (msgspec.ValidationError, WildlifeError) as error:
+            reason = str(error).replace("`", "'")
+            troubles.append(f"{path}: clearings[{index}] is left out: {reason}.")
+            unread.append(entry)
+    return tuple(found.values()), tuple(unread), troubles
 
 
 def _steps(

@@ -218,7 +218,9 @@ def yaw_in(stage: Stage, item: Item) -> float:
 
 def _draft(population: Population, choice: Choice, provenance: Provenance) -> Item:
     words = choice.asset or (choice.animal.species if choice.animal else "item")
-    return Item(
+    if not np.isfinite(choice.height_m):
+        raise WildlifeError(f"A height of {choice.height_m} m can't be; give a number.")
+    item = Item(
         id=free_id(population, words),
         asset=choice.asset,
         animal=choice.animal,
@@ -227,6 +229,7 @@ def _draft(population: Population, choice: Choice, provenance: Provenance) -> It
         phrases=choice.phrases,
         provenance=_with(provenance, choice),
     )
+    return checked(item)
 
 
 def _with(provenance: Provenance, choice: Choice) -> Provenance:
@@ -235,6 +238,8 @@ def _with(provenance: Provenance, choice: Choice) -> Provenance:
 
 
 def _placed(item: Item, stage: Stage, foot_3: NDArray, yaw_rad: float) -> Item:
+    if not np.isfinite([*foot_3, yaw_rad]).all():
+        raise WildlifeError(f"A place of {foot_3} with a heading of {yaw_rad} rad can't be.")
     world = stage.to_world(np.asarray(foot_3)[None])[0]
     position = tuple(round(float(value), 6) for value in world)
     turn = quaternion_of(stage.turn_33.T @ upright(yaw_rad))

@@ -84,9 +84,9 @@ def read_photo(photo: Path) -> Program:
 
 def _free_name(library: Library, words: str) -> str:
     stem = re.sub(r"[^a-z0-9]+", "_", words.casefold()).strip("_")[:48] or FALLBACK
-    if stem not in library.entries:
+    if not library.is_taken(stem):
         return stem
     number = 2
-    while f"{stem}_{number}" in library.entries:
+    while library.is_taken(f"{stem}_{number}"):
         number += 1
     return f"{stem}_{number}"

@@ -103,7 +103,8 @@ def smooth_way(way_W2: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64
     """
     way = np.asarray(way_W2, np.float64)
     apart = np.linalg.norm(np.diff(way, axis=0), axis=1) if len(way) > 1 else np.zeros(1)
-    if apart.min() < FINE_M or apart.sum() > LONGEST_M:
+    # What is not a number is in no order with any.
+    if not (apart.min() >= FINE_M and apart.sum() <= LONGEST_M):
         raise WildlifeError(
             "A way needs two or more places that lie apart, and at most 500 m of length."
         )

@@ -97,6 +97,8 @@ class ItemField:
             if self._shown is None or stamp != self._stamp:
                 try:
                     self.show(read_population(self.path))
+                    # What was written while it was read is to be read next time.
+                    self._stamp = stamp
                 except LerfWildError as error:
                     self._stamp = stamp
                     self.on_trouble(str(error))

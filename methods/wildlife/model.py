@@ -63,7 +63,9 @@ class KeptRays:
 
     def key(self, rays: RayBundle, version: Hashable) -> Hashable:
         """What tells rays, and the weights that they are marched with, from others."""
+        # A crop in the viewer changes where rays begin and end, and nothing else of them.
         parts = [rays.origins, rays.directions]
+        parts += [part for part in (rays.nears, rays.fars) if part is not None]
         digest = hashlib.blake2b(digest_size=16)
         for part in parts:
             digest.update(part.detach().cpu().contiguous().numpy().tobytes())

@@ -65,5 +65,12 @@ def _marched(
         model._items = items
     distance = outputs["depth"][:, 0].cpu().numpy().astype(np.float64) * stage.metres_per_nerf
     stopped = outputs["accumulation"][:, 0].cpu().numpy() >= MIN_ACCUMULATION
-    photo = dataset[index]["image"].reshape(-1, 3)[rows].cpu().numpy().astype(np.float64)
-    return np.where(stopped, distance, np.inf), photo
+    return np.where(stopped, distance, np.inf), _colours(dataset, index, rows)
+
+
+def _colours(dataset: Any, index: int, rows: np.ndarray) -> np.ndarray:
+    """A photo's colours at rays, which are counted by its camera's width: folders of downscaled
+    photos may be a pixel larger or smaller."""
+    image = dataset[index]["image"][..., :3].cpu().numpy().astype(np.float64)
+    row, column = np.divmod(rows, int(dataset.cameras.width[index]))
+    return image[row.clip(max=image.shape[0] - 1), column.clip(max=image.shape[1] - 1)]

@@ -93,6 +93,13 @@ def test_a_plain_material_gives_the_colour(tmp_path):
     np.testing.assert_array_equal(read(saved(tmp_path, mesh, "glb")).colours_V3[0], [255, 0, 0])
 
 
+def test_a_material_that_is_nearly_black_stays_so(tmp_path):
+    mesh = box(colour=False)
+    material = trimesh.visual.material.PBRMaterial(baseColorFactor=np.uint8([1, 1, 1, 255]))
+    mesh.visual = trimesh.visual.TextureVisuals(material=material)
+    assert read(saved(tmp_path, mesh, "glb")).colours_V3.max() < 30
+
+
 def test_meshes_without_uvs_or_colours_say_so(tmp_path):
     plain = saved(tmp_path, box(colour=False), "ply")
     with pytest.raises(AssetError, match=r"no colours.*UVs.*--colour"):
@@ -205,6 +212,11 @@ def bombs() -> dict[str, bytes]:
         "file elsewhere": changed(lambda c: c["buffers"][0].update(uri="../secret.bin")),
         "address": changed(lambda c: c["buffers"][0].update(uri="http://example.org/a")),
         "picture elsewhere": changed(lambda c: c.update(images=[{"uri": "/etc/passwd"}])),
+        "parts over each other": changed(
+            lambda c: c["bufferViews"].extend([{"buffer": 0, "byteLength": len(binary)}] * 9)
+        ),
+        "numbers over each other": changed(lambda c: c["accessors"].extend(c["accessors"] * 9)),
+        "extensions of nothing": changed(lambda c: c.update(extensionsRequired=None)),
         "draco": changed(lambda c: c.update(extensionsRequired=["KHR_draco_mesh_compression"])),
         "huge picture": glb(
             {

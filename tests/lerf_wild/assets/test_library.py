@@ -84,6 +84,16 @@ def test_added_assets_are_there_for_the_next_process(few):
         few.add(odd_rock(), DESCRIPTION)
 
 
+def test_what_another_process_added_meanwhile_is_not_written_over():
+    first, second = open_library(), open_library()
+    first.add(odd_rock(), DESCRIPTION)
+    other = scaled(odd_rock(), 2.0)
+    assert second.is_taken("odd_rock") and "odd_rock" not in second.names
+    with pytest.raises(AssetError, match="already"):
+        second.add(other, DESCRIPTION)
+    assert open_library().mesh("odd_rock").height_m == odd_rock().height_m
+
+
 @pytest.mark.parametrize("name", ["", "../a", "a/b", "A", "a..b", "a" * 65, ".a", "a\n", "a."])
 def test_names_can_never_be_paths(name):
     with pytest.raises(AssetError, match="name"):

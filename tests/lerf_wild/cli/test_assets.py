@@ -170,13 +170,36 @@ def test_without_a_network_the_own_growers_step_in(monkeypatch, capsys):
     assert len(open_library(starters=False)) == 1
 
 
+def test_a_folder_of_something_else_is_never_thrown_away(tmp_path, monkeypatch):
+    folder = tmp_path / "environment"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("precious")
+
+    def fail(command, limit_s, place):
+        raise AssetError("no network")
+
+    monkeypatch.setattr("lerf_wild.assets.infinigen_grower._python_311", lambda: "python3.11")
+    with pytest.raises(AssetError, match="something else"):
+        make_environment(folder, run=fail)
+    assert (folder / "thesis.txt").read_text() == "precious"
+    # Half of an environment of ours is.
+    own = tmp_path / "own"
+    for _ in range(2):
+        with pytest.raises(AssetError, match="no network"):
+            make_environment(own, run=fail)
+        (own / "half").write_text("")
+    with pytest.raises(AssetError, match="no network"):
+        make_environment(own, run=fail)
+    assert not (own / "half").exists()
+
+
 def test_infinigen_is_run_in_its_own_environment(tmp_path, monkeypatch):
     folder, commands = tmp_path / "environment", []
 
     def pretend(command, limit_s, place):
         commands.append(list(command))
         if command[1:3] == ["-m", "venv"]:
-            (folder / "bin").mkdir(parents=True)
+            (folder / "bin").mkdir(parents=True, exist_ok=True)
             (folder / "bin" / "python").write_text("")
         if str(command[-1]).endswith("finished.glb"):
             mesh_file(place, "finished", (120, 90, 60))

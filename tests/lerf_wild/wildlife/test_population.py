@@ -17,8 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lerf_wild.errors import InputError, WildlifeError
-from lerf_wild.wildlife.items import Animal, Item, checked, level_to, quaternion_of, upright
+from lerf_wild.wildlife.items import (
+    Animal,
+    Item,
+    Provenance,
+    checked,
+    level_to,
+    quaternion_of,
+    upright,
+)
 from lerf_wild.wildlife.population import (
+    MAX_ITEMS,
     Population,
     free_id,
     redone,
@@ -140,6 +149,33 @@ def test_a_wrong_entry_is_left_out_named_and_kept_in_the_file(tmp_path):
     assert all("\n" not in line and str(path) in line for line in population.troubles)
     write_population(path, population)
     assert json.loads(path.read_text())["items"][1]["height_m"] == "tall"
+
+
+def test_wrong_clearings_are_left_out_and_kept_in_the_file(tmp_path):
+    path = population_path(tmp_path)
+    write_population(path, with_item(Population(), fox()))
+    content = json.loads(path.read_text())
+    good = {"id": "gap", "position": [0, 0, 0], "half_lengths_m": [1, 1], "height_m": 1}
+    content["clearings"] = [{**good, "id": "odd", "half_lengths_m": [0, 1]}, good, good]
+    path.write_text(json.dumps(content))
+    population = read_population(path)
+    assert [one.id for one in population.clearings] == ["gap"] and len(population.troubles) == 2
+    edit_population(path, lambda now: with_item(now, deer()))
+    kept = json.loads(path.read_text())["clearings"]
+    assert sorted(one["id"] for one in kept) == ["gap", "gap", "odd"]
+
+
+def test_entries_that_cannot_be_used_count_among_the_most(tmp_path):
+    unread = ({"id": "odd"},) * MAX_ITEMS
+    with pytest.raises(WildlifeError, match="already"):
+        with_item(Population(unread=unread), fox())
+
+
+def test_names_that_are_no_text_are_written(tmp_path):
+    path = population_path(tmp_path)
+    odd = fox(provenance=Provenance("photo", "caf\udce9.jpg"))
+    write_population(path, with_item(Population(), odd))
+    assert read_population(path).items[0].provenance.text == "caf\udce9.jpg"
 
 
 @pytest.mark.parametrize(

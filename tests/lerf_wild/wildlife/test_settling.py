@@ -76,6 +76,22 @@ def test_words_choose_an_asset_or_an_animal(text, asset, species, action):
     assert choice.height_m > 0.1 and choice.licence
 
 
+@pytest.mark.parametrize("size", [60.0, 900.0])
+def test_what_is_too_large_for_a_place_is_refused(scene, size):
+    choice = choose(read_sentence("a red deer"), starter_library(), nothing)
+    choice = replace(choice, height_m=size)
+    with pytest.raises(WildlifeError, match="no free room"):
+        settle(scene, Population(), choice, Aim(np.zeros(2)), Provenance())
+
+
+def test_numbers_that_are_none_are_refused(scene):
+    choice = choose(read_sentence("a red deer"), starter_library(), nothing)
+    with pytest.raises(WildlifeError, match="height"):
+        settle_by_hand(scene, Population(), replace(choice, height_m=np.nan), (0, 0))
+    with pytest.raises(WildlifeError):
+        settle_by_hand(scene, Population(), choice, (-2, 0), float("nan"))
+
+
 def test_heights_of_sentences_are_taken_and_unknown_things_refused():
     choice = choose(read_sentence("a 90 cm tall raven"), starter_library(), nothing)
     assert choice.height_m == pytest.approx(0.9)
