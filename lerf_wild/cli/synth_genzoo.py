@@ -23,7 +23,7 @@ def synth_genzoo(
     split: Literal["all", "train", "val", "test"] = "all",
     camera: Literal["perspective", "weak", "both"] = "both",
     signals: bool = True,
-    shapes: Literal["words", "table"] = "words",
+    shapes: Literal["words", "table", "mixed"] = "words",
     engine: Literal["render", "flux"] = "render",
     flux: str = "black-forest-labs/FLUX.1-dev",
     vlm: str = "",
@@ -46,8 +46,9 @@ def synth_genzoo(
         split: Species, grounds and plants to draw from: all, or those of one split.
         camera: Full perspective, weak perspective, or one fifth of the latter.
         signals: Whether to write normals, depth, Canny edges and masks too.
-        shapes: Whether a species' shape comes through words and the flow, as in GenZoo, or lies
-            around the bundled body's own table of species.
+        shapes: Whether a species' shape comes through words and the flow, as in GenZoo, lies
+            around the bundled body's own table of species, or takes some of its coefficients from
+            another species: wider data to learn from.
         engine: Ray-cast renders, or FLUX with ControlNets (extra `flux`, wants a GPU).
         flux: Model of the engine flux: a name, or a local folder.
         vlm: Vision-language model for the prompts; templates make them when left out.

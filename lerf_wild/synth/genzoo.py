@@ -81,7 +81,7 @@ class GenzooJob:
     def about(self) -> dict[str, Any]:
         """The job as JSON values, with the body that its betas belong to."""
         about = {**asdict(self), "body": load_quadruped().model.sha256, "kind": "genzoo"}
-        if self.shapes == "words":
+        if self.shapes != "table":
             from lerf_wild.animals.words.shapes import BUNDLED
             from lerf_wild.storage.hashes import file_sha256
 

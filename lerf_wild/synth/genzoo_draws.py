@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 SPLITS = ("all", "train", "val", "test")
-SHAPES = ("words", "table")
-"""How a species gives a shape: through words and the flow, or around the body's own table."""
+SHAPES = ("words", "table", "mixed")
+"""How a species gives a shape: through words and the flow, around the body's own table, or through
+words with some coefficients of another species."""
 HELD_OUT_BIOMES = ("shore", "riverbank")
 """Biomes of the test split alone; of the others, training has the first ground and validation the
 second."""
@@ -137,7 +138,7 @@ def draw_animal(
     """
     quadruped = load_quadruped()
     species = draw_species(rng, kinds)
-    betas = worded_betas(species, rng) if shapes == "words" else table_betas(species, rng)
+    betas = _betas(species, kinds, shapes, rng)
     shape = torch.from_numpy(betas)
     action, pose = draw_pose(quadruped.model, shape, rng)
     height = (species.height_m or 0.8) * float(rng.uniform(0.85, 1.15))
@@ -153,6 +154,25 @@ def draw_animal(
         coat=_own_tone(coat, rng),
         coat_seed=int(rng.integers(1 << 31)),
     )
+
+
+def _betas(
+    species: Species, kinds: Sequence[Species], shapes: str, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    if shapes == "table":
+        return table_betas(species, rng)
+    betas = worded_betas(species, rng)
+    if shapes == "words":
+        return betas
+    return crossed(betas, worded_betas(draw_species(rng, kinds), rng), rng)
+
+
+def crossed(
+    own_K: NDArray[np.float32], other_K: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Some coefficients of one shape and the rest of another, any share of them: necks, legs and
+    girths come together that no species of the table has, with the spread of each as it is."""
+    return np.where(rng.random(len(own_K)) < rng.random(), other_K, own_K)
 
 
 def worded_betas(species: Species, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from lerf_wild.synth import genzoo_prompts
 from lerf_wild.synth.genzoo import GenzooJob, decode, make_samples
 from lerf_wild.synth.genzoo_draws import (
     HELD_OUT_BIOMES,
+    crossed,
     draw_animal,
     draw_camera,
     split_grounds,
@@ -47,6 +48,20 @@ def sample(number: int) -> dict[str, bytes]:
 
 def picture(parts: dict[str, bytes], name: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(parts[name])))
+
+
+def test_mixed_shapes_have_coefficients_of_two_species():
+    rng = np.random.default_rng(4)
+    own, other = np.zeros(4000, np.float32), np.ones(4000, np.float32)
+    shares = [crossed(own, other, rng).mean() for _ in range(200)]
+    assert min(shares) < 0.1 and max(shares) > 0.9 and 0.4 < np.mean(shares) < 0.6
+    kinds = split_species("train")
+    drawn = [
+        [draw_animal(np.random.default_rng(k), kinds, way).betas_K for k in range(24)]
+        for way in ("words", "mixed")
+    ]
+    apart = [np.std(betas, axis=0).mean() for betas in drawn]
+    assert apart[1] == pytest.approx(apart[0], rel=0.4) and not np.allclose(*drawn)
 
 
 def test_a_sample_has_genzoos_parts():
