@@ -80,12 +80,26 @@ def test_a_drag_ends_on_the_ground_as_one_change(panel):
     wait_until(lambda: names(panel) == ["raven_1"])
     steps = len(panel.population.undo)
     for x in (1.0, 1.5, 2.0):
-        panel._drag(np.array([x, 0.5, 0.3]) * 0.25 * 10.0)
+        panel._drag("raven_1", np.array([x, 0.5, 0.3]) * 0.25 * 10.0)
     wait_until(lambda: abs(panel.population.item("raven_1").position[0] - 2.0) < 1e-3)
     position = panel.population.item("raven_1").position
     assert position[1] == pytest.approx(0.5, abs=1e-3)
     assert position[2] == pytest.approx(0.0, abs=0.01)
     assert 1 <= len(panel.population.undo) - steps <= 3
+
+
+def test_what_was_asked_of_an_item_is_not_done_to_one_chosen_since(panel):
+    act = panel._widgets.actions
+    act.place("a raven")
+    wait_until(lambda: names(panel) == ["raven_1"])
+    act.place("a grey rock")
+    act.swap("a badger")
+    panel._drag("raven_1", np.array([2.0, 0.5, 0.3]) * 0.25 * 10.0)
+    wait_until(lambda: len(names(panel)) == 2)
+    wait_until(lambda: panel.population.items[0].asset != "raven")
+    wait_until(lambda: abs(panel.population.items[0].position[0] - 2.0) < 1e-3)
+    assert panel.population.items[1].asset == "grey_rock"
+    assert panel._widgets.item.value == panel.population.items[1].id
 
 
 def test_an_item_becomes_something_else_that_does_what_is_asked(panel):
