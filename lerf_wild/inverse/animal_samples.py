@@ -8,7 +8,7 @@ Symbols: N samples, B crops, S side in pixels, J joints (35), K betas, P keypoin
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -138,11 +138,22 @@ def collect(samples: Iterable[Sample], body: JointBody, most: int | None = None)
             break
     if not rows:
         raise DatasetError("The shards hold no sample. Generate more pictures.")
-    if len({row[0].shape for row in rows}) > 1:
-        raise DatasetError("The shards hold pictures of several sizes; use one at a time.")
+    _check_one_size({row[0].shape for row in rows})
     pictures, betas, rotations, shift, k, keypoints, boxes = (torch.stack(c) for c in zip(*rows))
     root = body.pivot(betas) + shift
     return AnimalSamples(pictures, betas, rotations, root, k, keypoints, boxes)
+
+
+def joined(parts: Sequence[AnimalSamples]) -> AnimalSamples:
+    """Several sets of samples as one; raises DatasetError where sizes differ."""
+    _check_one_size({part.pictures_N3SS.shape[1:] for part in parts})
+    columns = ([getattr(part, item.name) for part in parts] for item in fields(AnimalSamples))
+    return AnimalSamples(*(torch.cat(column) for column in columns))
+
+
+def _check_one_size(shapes: set[torch.Size]) -> None:
+    if len(shapes) > 1:
+        raise DatasetError("The shards hold pictures of several sizes; use one at a time.")
 
 
 def faces_right(rotations_NJ33: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from lerf_wild.inverse.animal_augmentation import training_batch
 from lerf_wild.inverse.animal_bodies import body_part
 from lerf_wild.inverse.animal_losses import LossWeights, answers_losses
 from lerf_wild.inverse.animal_network import POSE_SHARE, AnimalNetwork, NetworkSpec
-from lerf_wild.inverse.animal_samples import AnimalSamples, load_samples
+from lerf_wild.inverse.animal_samples import AnimalSamples, joined, load_samples
 from lerf_wild.inverse.averaging import update_average
 from lerf_wild.inverse.orthogonal_steps import OrthogonalSteps
 from lerf_wild.inverse.side_by_side import Processes, join_processes, part_from_processes
@@ -166,7 +166,7 @@ def load_state(path: Path, trainer: AnimalTrainer) -> None:
 
 
 def main(
-    data: Path,
+    data: tuple[Path, ...],
     val: Path,
     output_dir: Path,
     minutes: float = 60.0,
@@ -186,7 +186,7 @@ def main(
     """Trains on shards, goes on where it was stopped, and writes weights and figures.
 
     Args:
-        data: Training shards of `synth genzoo`.
+        data: Folders of training shards of `synth genzoo`, all pictures as likely as each other.
         val: Validation shards; the test split is never looked at.
         output_dir: Folder for state, weights and figures.
         minutes: Processor time.
@@ -196,7 +196,7 @@ def main(
         raw_rotations: For comparison: leaves the nine numbers of a rotation as they are.
         narrow_crop: For comparison: blanks an eighth of the crop on either side.
         augment: Whether crops and colours differ each time.
-        most: Pictures to use.
+        most: Pictures to use of each folder.
         report_every: Steps between lines of figures.
         seed: What decides everything.
         initial: Weights to begin with, also of a network without corrections.
@@ -213,7 +213,7 @@ def main(
     processes = join_processes()
     trainer = AnimalTrainer(spec, NetworkSpec(input_px, raw_rotations=raw_rotations), processes)
     digest = load_quadruped().model.sha256
-    samples = load_samples(data, trainer.body, digest, most)
+    samples = joined([load_samples(folder, trainer.body, digest, most) for folder in data])
     held_out = load_samples(val, trainer.body, digest)
     state = output_dir / "state.safetensors"
     if state.exists():

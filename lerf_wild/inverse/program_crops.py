@@ -134,4 +134,10 @@ def prototype_loss(embedding_NA: Tensor, asset_N: Tensor, prototypes_MA: Tensor)
     """Cross entropy of the right training asset by cosine; rows with asset -1 don't count."""
     unit = functional.normalize(prototypes_MA, dim=-1)
     logits = SHARPNESS * embedding_NA @ unit.T
-    return functional.cross_entropy(logits, asset_N, ignore_index=-1)
+    return mean_entropy(logits, asset_N)
+
+
+def mean_entropy(logits_NC: Tensor, goal_N: Tensor) -> Tensor:
+    """Mean cross entropy of the rows whose goal isn't -1; 0 where there are none."""
+    total = functional.cross_entropy(logits_NC, goal_N, ignore_index=-1, reduction="sum")
+    return total / (goal_N >= 0).sum().clamp(min=1)

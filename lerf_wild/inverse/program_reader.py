@@ -19,6 +19,7 @@ from lerf_wild.inverse.program_crops import (
     box_geometry,
     cut_crops,
     log_drop,
+    mean_entropy,
     prototype_loss,
     yaw_bin,
 )
@@ -148,7 +149,7 @@ class ProgramReader(nn.Module):
         known = prototype_loss(shown.float(), templates.asset_N, self.prototypes)
         facing = (batch.kind_NK < len(ANIMAL_KINDS))[batch.there_NK]
         bins = yaw_bin(batch.yaw_NK[batch.there_NK]).where(facing, -1)
-        yaw = _mean_entropy(read.looks.yaw_NQ.float(), bins)
+        yaw = mean_entropy(read.looks.yaw_NQ.float(), bins)
         parts = {"looks": 0.3 * looks, "templates": 0.2 * known, "yaw": 0.7 * yaw}
         return parts | value_losses(self, values, batch, numbers)
 
@@ -190,12 +191,6 @@ def value_losses(
             unit, assets, model.prototypes
         ) + NORM_WEIGHT * norm_penalty(appearance)
     return parts
-
-
-def _mean_entropy(logits_NC: Tensor, goal_N: Tensor) -> Tensor:
-    """Mean cross entropy of the rows whose goal isn't -1; 0 where there are none."""
-    total = functional.cross_entropy(logits_NC, goal_N, ignore_index=-1, reduction="sum")
-    return total / (goal_N >= 0).sum().clamp(min=1)
 
 
 def number_targets(batch: Batch, boxes_NK4: Tensor, horizon_N: Tensor) -> Tensor:

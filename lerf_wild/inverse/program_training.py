@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ from lerf_wild.inverse.program_samples import SETTING_NAMES, Batch
 from lerf_wild.inverse.trainers import schedule
 
 DECAY = 0.01
+SIDES = (SIZE, 192, SIZE, 320)
+"""Sizes at which the detector sees pictures, one batch after the other."""
 SINE = len(SETTING_NAMES)
 """Place of the sine of the sun's rotation among the scaled settings."""
 
@@ -41,8 +44,7 @@ class ReaderTraining:
     """Whether large matrices are trained by `OrthogonalSteps`, or all by AdamW."""
     part: str = "all"
     """"pictures" trains the detector alone, "objects" the rest; both may run at the same time."""
-    sides: tuple[int, ...] = (SIZE, 192, SIZE, 320)
-    """Sizes at which the detector sees pictures, one batch after the other."""
+    sides: tuple[int, ...] = SIDES
 
 
 class ReaderTrainer:
@@ -155,12 +157,17 @@ def mirrored(batch: Batch) -> Batch:
 
 def endless(batch: Batch, size: int, seed: int) -> Iterator[Batch]:
     """Random parts of a batch that holds all samples, every sample once an epoch."""
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        order = torch.randperm(len(batch.rgb_N3HW), generator=generator)
-        for rows in order.split(size):
-            if len(rows) == size:
-                yield batch.rows(rows)
+    for step in itertools.count():
+        yield batch.rows(rows_of_step(len(batch.rgb_N3HW), size, seed, step))
+
+
+def rows_of_step(count: int, size: int, seed: int, step: int) -> Tensor:
+    """Which samples (at most ``size``) a step sees, so that a run goes on where it was stopped:
+    every sample once an epoch, but for those that fill no whole step."""
+    size = min(size, count)
+    epoch, place = divmod(step, count // size)
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return torch.randperm(count, generator=generator)[place * size : (place + 1) * size]
 
 
 def shuffled(names: Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from lerf_wild.inverse.program_data import (
     load_samples,
 )
 from lerf_wild.inverse.program_samples import Batch, Sample, make_batch
-from lerf_wild.inverse.program_training import augmented, endless
+from lerf_wild.inverse.program_training import augmented, rows_of_step
 from lerf_wild.methods.pictures.datamanager import EVAL_SEED, PictureDataManager
 from lerf_wild.methods.raw.config import RawDataManagerConfig
 
@@ -32,13 +32,16 @@ class RawDataManager(PictureDataManager):
         self.assets = asset_names(samples)
         self.templates = labelled_templates(self.assets)
         self.everything = make_batch(samples, self.assets)
-        size = min(config.batch_size, len(samples))
-        self._batches = endless(self.everything, size, config.seed)
-        self._generator = torch.Generator().manual_seed(config.seed)
 
-    def train_batch(self) -> Batch:
-        """The next pictures, some of them mirrored."""
-        return augmented(next(self._batches), self._generator).to(self.device)
+    def train_batch(self, step: int) -> Batch:
+        """The pictures of a step, some of them mirrored; the same step always gets the same."""
+        count, seed = len(self.everything.rgb_N3HW), self.config.seed
+        rows = rows_of_step(count, self.config.batch_size, seed, step)
+        return augmented(self.everything.rows(rows), self.step_generator(step)).to(self.device)
+
+    def eval_batch(self) -> Batch:
+        """Validation pictures; assets that training hasn't have no number."""
+        return make_batch(self.held_out[: self.config.batch_size], self.assets).to(self.device)
 
     @cached_property
     def held_out(self) -> list[Sample]:

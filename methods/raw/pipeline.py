@@ -6,7 +6,6 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -17,9 +16,9 @@ from lerf_wild.inverse.program_detector import SIZE
 from lerf_wild.inverse.program_evaluation import measure_reader
 from lerf_wild.inverse.program_reader import ProgramReader
 from lerf_wild.inverse.program_templates import library_templates
+from lerf_wild.inverse.program_training import SIDES
 from lerf_wild.inverse.program_weights import READER, TEMPLATES, save_reader, save_templates
-from lerf_wild.methods.pictures.pipeline import Losses, PicturePipeline
-from lerf_wild.methods.raw.config import RawPipelineConfig
+from lerf_wild.methods.pictures.pipeline import PicturePipeline
 from lerf_wild.methods.raw.datamanager import RawDataManager
 from lerf_wild.methods.raw.model import RawModel
 
@@ -34,25 +33,23 @@ class RawPipeline(PicturePipeline):
     datamanager: RawDataManager
     model: RawModel
 
-    def __init__(self, config: RawPipelineConfig, *args: Any, **kwargs: Any) -> None:
-        super().__init__(config, *args, **kwargs)
-        self._generator = torch.Generator().manual_seed(config.datamanager.seed + self.rank)
-
     def make_model(self) -> RawModel:
         """The reader of the training's assets."""
-        model = self.config.model.setup(assets=len(self.datamanager.assets))
-        model.reader.names = model.average.names = self.datamanager.assets
-        return model
+        return self.config.model.setup(assets=self.datamanager.assets)
 
     def train_losses(self, step: int) -> dict[str, Tensor]:
-        """Losses of the next samples."""
-        batch = self.datamanager.train_batch()
-        return self.model.losses(batch, self.datamanager.templates, self._generator)
+        """Losses of the step's pictures."""
+        draw = step * self.world_size + self.rank
+        manager = self.datamanager
+        side = SIDES[step % len(SIDES)]
+        generator = manager.step_generator(draw)
+        return self.model.losses(manager.train_batch(draw), manager.templates, generator, side)
 
-    @torch.no_grad()
-    def get_eval_loss_dict(self, step: int) -> Losses:
-        """Losses on the next samples, without an update."""
-        return self.get_train_loss_dict(step)
+    def eval_losses(self) -> dict[str, Tensor]:
+        """Losses on validation pictures, always with the same noise."""
+        manager = self.datamanager
+        generator = manager.step_generator(0)
+        return self.model.losses(manager.eval_batch(), manager.templates, generator)
 
     def get_average_eval_image_metrics(
         self, step: int | None = None, output_path: Path | None = None, get_std: bool = False

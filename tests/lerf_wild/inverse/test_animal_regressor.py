@@ -38,6 +38,7 @@ from lerf_wild.inverse.animal_network import (
 from lerf_wild.inverse.animal_samples import (
     collect,
     faces_right,
+    joined,
     load_samples,
     mirrored,
     plain_batch,
@@ -317,6 +318,16 @@ def test_shards_of_another_body_or_kind_are_refused(tmp_path):
         load_samples(tmp_path / "other", body(), model.sha256)
     with pytest.raises(DatasetError, match="no sample"):
         collect([], body())
+
+
+def test_sets_of_samples_are_joined_in_order():
+    small = samples().rows(slice(0, 2))
+    both = joined([samples(), small])
+    assert len(both) == 8
+    assert torch.equal(both.rows(slice(6, 8)).keypoints_NP3, small.keypoints_NP3)
+    other = replace(small, pictures_N3SS=small.pictures_N3SS[..., :32, :32])
+    with pytest.raises(DatasetError, match="several sizes"):
+        joined([small, other])
 
 
 def test_a_vitpose_of_transformers_is_a_backbone(tmp_path, monkeypatch):

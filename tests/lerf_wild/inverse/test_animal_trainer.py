@@ -23,13 +23,13 @@ def shards(tmp_path_factory):
 
 def run(shards, folder, steps, **options):
     options = {"batch_size": 2, "report_every": 1, "low_precision": False, **options}
-    animal_training.main(shards, shards, folder, steps=steps, **options)
+    animal_training.main((shards, shards), shards, folder, steps=steps, **options)
     return json.loads((folder / "figures.json").read_text())
 
 
 def test_training_leaves_weights_figures_and_a_state_to_go_on_from(shards, tmp_path, capsys):
     first = run(shards, tmp_path, 1)
-    assert first["steps"] == "1" and first["pictures"] == "3" and first["pa_v2v"] > 0
+    assert first["steps"] == "1" and first["pictures"] == "6" and first["pa_v2v"] > 0
     again = run(shards, tmp_path, 2)
     assert again["steps"] == "2"
     lines = capsys.readouterr().out.splitlines()

@@ -13,6 +13,7 @@ from lerf_wild.inverse.program_crops import (
     Looks,
     box_geometry,
     cut_crops,
+    prototype_loss,
     seen_sides,
     square_boxes,
 )
@@ -39,6 +40,7 @@ from lerf_wild.inverse.program_training import (
     augmented,
     endless,
     mirrored,
+    rows_of_step,
     schedule,
     train,
 )
@@ -200,6 +202,23 @@ def test_training_lowers_the_loss_and_follows_with_its_average(samples, batch, o
     assert {"centres", "boxes", "settings", "ground", "looks", "yaw", "appearance"} <= set(seen[0])
     # Every other batch is of another size, which no setting is learned from.
     assert "centres" in seen[1] and "settings" not in seen[1]
+
+
+def test_steps_go_through_all_samples_once_an_epoch():
+    rows = [rows_of_step(7, 2, 3, step) for step in range(6)]
+    for epoch in (rows[:3], rows[3:]):
+        assert len(torch.cat(epoch).unique()) == 6
+    assert not torch.equal(torch.cat(rows[:3]), torch.cat(rows[3:]))
+    assert torch.equal(rows[4], rows_of_step(7, 2, 3, 4))
+    assert sorted(rows_of_step(2, 8, 0, 5).tolist()) == [0, 1]
+
+
+def test_assets_without_a_prototype_do_not_count():
+    torch.manual_seed(0)
+    seen, prototypes = torch.randn(3, 4), torch.randn(5, 4)
+    alone = prototype_loss(seen[:1], torch.tensor([2]), prototypes)
+    torch.testing.assert_close(prototype_loss(seen, torch.tensor([2, -1, -1]), prototypes), alone)
+    assert float(prototype_loss(seen, torch.tensor([-1, -1, -1]), prototypes)) == 0.0
 
 
 def test_prototypes_begin_where_the_crop_network_sees_their_assets(samples):
