@@ -180,31 +180,34 @@ def refine_items(
     from lerf_wild.wildlife.refining_look import refine_look
 
     shown = run.model.items
-    wanted = names or tuple(item.id for item in read_population(shown.path).visible)
+    placed_items = read_population(shown.path)
+    wanted = tuple(placed_items.item(name).id for name in names)
+    wanted = wanted or tuple(item.id for item in placed_items.visible)
     standing = {one.item.id: one for one in shown.shown().scene.standing}
     around, figures = shown.surroundings(), []
     for name in wanted:
-        item = read_population(shown.path).item(name)
         if name not in standing:
             on_line(f"{name}: not shown, so it is left as it is.")
             continue
         one = standing[name]
         try:
+            # Another window may have changed or removed it since.
+            item = read_population(shown.path).item(name)
             seen = observe(run.pipeline, one)
             scene = (shown.stage, seen, around.field_ground, around.light)
             placed = refine(item, one.look, *scene, evaluations)
             found = refine_look(placed.item, lambda one: look_of(one, shown.library()), *scene)
+            keys = ("position", "rotation", "height_m", "animal", "tint")
+            changes = {key: getattr(found.item, key) for key in keys}
+            edit_population(
+                shown.path,
+                lambda old, name=name, changes=changes: with_change(
+                    old, name, f"refine {name}", **changes
+                ),
+            )
         except WildlifeError as error:
             on_line(str(error))
             continue
-        keys = ("position", "rotation", "height_m", "animal", "tint")
-        changes = {key: getattr(found.item, key) for key in keys}
-        edit_population(
-            shown.path,
-            lambda old, name=name, changes=changes: with_change(
-                old, name, f"refine {name}", **changes
-            ),
-        )
         stages = (placed.before, found.before, found.after)
         on_line(f"{name}: disagreement {' -> '.join(f'{value:.3f}' for value in stages)}")
         figures.append({"item": name} | dict(zip(("before", "placed", "after"), stages)))

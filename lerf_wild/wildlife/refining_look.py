@@ -103,7 +103,8 @@ def _shapes(item: Item, index: int, step: float) -> list[Item]:
     betas = betas_of(item.animal).numpy().astype(float)
     guesses = []
     for way in (step, -step):
-        changed = betas.copy()
+        # A shape may be told by its first coefficients alone; the others are zero.
+        changed = np.pad(betas, (0, max(0, index + 1 - len(betas))))
         changed[index] += way
         guesses.append(_as_animal(item, betas=tuple(round(float(one), 4) for one in changed)))
     return guesses

@@ -7,7 +7,8 @@ tell what it is, what it may be called, and under which licence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,8 @@ from lerf_wild.storage.atomic import write_bytes
 from lerf_wild.wildlife.tracing import Standing
 
 Y_UP_33 = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
-FIELD_NODE = "field"
+FIELD_NODE, ROOT_NODE = "field", "place"
+"""Names of the points and of the node above all; with a number where an item has that name."""
 
 
 def write_scene_glb(
@@ -43,10 +45,12 @@ def write_scene_glb(
     """
     if not standing and len(points_N3) == 0:
         raise ExportError(f"{path}: there is neither an item nor a point to write.")
-    scene = trimesh.Scene()
+    taken = {one.item.id for one in standing}
+    scene = trimesh.Scene(base_frame=_free_name(ROOT_NODE, taken))
     if len(points_N3):
         cloud = trimesh.PointCloud(np.asarray(points_N3) @ Y_UP_33.T, colors=colours_N3)
-        scene.add_geometry(cloud, node_name=FIELD_NODE, geom_name=FIELD_NODE)
+        name = _free_name(FIELD_NODE, taken)
+        scene.add_geometry(cloud, node_name=name, geom_name=name)
     for one in standing:
         mesh = trimesh.Trimesh(
             one.look.vertices_V3 @ Y_UP_33.T,
@@ -66,6 +70,11 @@ def write_scene_glb(
         write_bytes(path, scene.export(file_type="glb"))
     except OSError as error:
         raise ExportError(f"{path}: can't be written ({error.strerror or error}).") from None
+
+
+def _free_name(name: str, taken: Set[str]) -> str:
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def node_transform(one: Standing) -> NDArray[np.float64]:

@@ -21,10 +21,10 @@ from lerf_wild.frames import Placed
 from lerf_wild.render.blender import have_blender
 from lerf_wild.wildlife import scene_blend
 from lerf_wild.wildlife.coco import CocoFile, box_of, mask_of, run_lengths, seen_keypoints
-from lerf_wild.wildlife.items import Animal, Item, quaternion_of, upright
+from lerf_wild.wildlife.items import Animal, Item, checked, quaternion_of, upright
 from lerf_wild.wildlife.looks import look_of
 from lerf_wild.wildlife.scene_blend import write_scene_blend
-from lerf_wild.wildlife.scene_glb import FIELD_NODE, write_scene_glb
+from lerf_wild.wildlife.scene_glb import FIELD_NODE, ROOT_NODE, write_scene_glb
 from lerf_wild.wildlife.scene_usd import write_scene_usd
 from lerf_wild.wildlife.sightings import kind_of, sighting_of
 from lerf_wild.wildlife.stage import Stage
@@ -65,6 +65,19 @@ def test_a_glb_holds_every_item_at_its_place_with_names_and_extras(tmp_path):
         assert mesh.metadata["phrases"] == list(one.item.phrases)
     low = scene.geometry[scene.graph["raven_1"][1]].vertices[:, 1].min()
     assert low == pytest.approx(0.0, abs=1e-5)
+
+
+def test_items_may_have_the_names_of_the_points_and_of_the_root(tmp_path):
+    names, path = (FIELD_NODE, ROOT_NODE), tmp_path / "scene.glb"
+    things = [replace(one, item=checked(one.item, id=name)) for one, name in zip(standing(), names)]
+    write_scene_glb(path, things, np.zeros((5, 3)), np.zeros((5, 3), np.uint8))
+    scene = trimesh.load_scene(path)
+    assert {*names, f"{FIELD_NODE}_2"} <= set(scene.graph.nodes_geometry)
+    for one in things:
+        matrix, name = scene.graph[one.item.id]
+        placed = trimesh.transform_points(scene.geometry[name].vertices, matrix)
+        expected = one.vertices_V3[:, [0, 2, 1]] * [1, 1, -1]
+        np.testing.assert_allclose(placed, expected, atol=2e-5)
 
 
 def test_a_glb_is_in_metres_with_y_up(tmp_path):
