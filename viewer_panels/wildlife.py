@@ -27,7 +27,7 @@ from lerf_wild.live.verdicts import plain
 from lerf_wild.viewer_panels.guards import trouble_text
 from lerf_wild.viewer_panels.wildlife_widgets import WildlifeActions, WildlifeWidgets
 from lerf_wild.viewer_panels.workers import Jobs
-from lerf_wild.wildlife.choosing import Choice, choose
+from lerf_wild.wildlife.choosing import Choice, choose_each
 from lerf_wild.wildlife.items import Item, Provenance
 from lerf_wild.wildlife.place_costs import Aim, middle_of
 from lerf_wild.wildlife.population import (
@@ -45,7 +45,7 @@ from lerf_wild.wildlife.settling import (
     Scene,
     by_thing,
     places_for,
-    settle,
+    settle_each,
     settle_program,
     settled_again,
     swapped,
@@ -181,7 +181,7 @@ class WildlifePanel(ViewerControl):
 
     def _swap(self, name: str, text: str) -> None:
         scene, population = self._scene(), self.population
-        choice = self._choice(scene, read_sentence(text))
+        choice = self._choices(scene, read_sentence(text))[0]
         new = swapped(scene, population, population.item(name), choice)
         self._edit(lambda old: with_swap(old, new))
 
@@ -198,36 +198,47 @@ class WildlifePanel(ViewerControl):
     def _place(self, text: str) -> None:
         self._widgets.say("Looking for room ...")
         sentence, scene = read_sentence(text), self._scene()
-        choice = self._choice(scene, sentence)
+        choices = self._choices(scene, sentence)
         scene, aim, others = self._aim(scene, sentence.anchor)
         source = Provenance("text", text, anchor=sentence.anchor)
-        self._settle(scene, choice, aim, source, others)
+        self._settle(scene, choices, aim, source, others)
 
     def _settle(
         self,
         scene: Scene,
-        choice: Choice,
+        choices: Sequence[Choice],
         aim: Aim,
         source: Provenance,
         others: str | None = None,
     ) -> None:
+        self._took_all(lambda old: settle_each(scene, old, choices, aim, source), others)
+
+    def _took_all(self, settled: Callable[[Population], Any], others: str | None = None) -> None:
+        """Writes what can be placed and shows it; raises WildlifeError where nothing can."""
         placed: list[Item] = []
+        refused: list[str] = []
 
         def change(population: Population) -> Population:
-            population, item = settle(scene, population, choice, aim, source)
-            placed.append(item)
+            population, found, left = settled(population)
+            placed.extend(found)
+            refused.extend(left)
             return population
 
         edit_population(self._items.path, change)
-        self._took(placed, others)
+        if not placed:
+            raise WildlifeError(refused[0] if refused else "The photo shows nothing to place.")
+        self._took(placed, others, refused)
 
-    def _took(self, placed: Sequence[Item], others: str | None = None) -> None:
+    def _took(
+        self, placed: Sequence[Item], others: str | None = None, refused: Sequence[str] = ()
+    ) -> None:
         """Shows the first of the items that were placed just now, and where else was meant."""
         self._show_places(None)
         self._chosen = placed[0].id
         self.refresh()
         lines = [f"{one.id}: {plain(one.what)}" for one in placed]
         lines += [] if others is None else [f"{plain(others)}. Drag it to another."]
+        lines += [f"not placed: {plain(one)}" for one in refused]
         self._widgets.say("<br />".join(lines))
 
     def _add_mesh(self, name: str, content: bytes) -> None:
@@ -243,25 +254,13 @@ class WildlifePanel(ViewerControl):
         self._items.library = lambda: library
         scene = self._scene()
         source = Provenance("hand", str(choice.asset), licence=choice.licence)
-        self._settle(scene, choice, self._looked_at(scene), source)
+        self._settle(scene, [choice], self._looked_at(scene), source)
 
     def _add_photo(self, name: str, content: bytes) -> None:
         self._widgets.say("Reading the photo ...")
         program, scene = program_of_photo(name, content), self._scene()
         aim, source = self._looked_at(scene), Provenance("photo", name[:256] or "photo")
-        placed: list[Item] = []
-        refused: list[str] = []
-
-        def change(population: Population) -> Population:
-            population, found, left = settle_program(scene, population, program, aim, source)
-            placed.extend(found)
-            refused.extend(left)
-            return population
-
-        edit_population(self._items.path, change)
-        if not placed:
-            raise WildlifeError(refused[0] if refused else "The photo shows nothing to place.")
-        self._took(placed)
+        self._took_all(lambda old: settle_program(scene, old, program, aim, source))
 
     def _where(self, text: str) -> None:
         """Shows where what is written, or else the chosen item, has room."""
@@ -269,7 +268,7 @@ class WildlifePanel(ViewerControl):
         scene, population = self._scene(), self.population
         words = text if text.strip() else population.item(self._needed()).what.split(",")[0]
         sentence = read_sentence(words)
-        choice = self._choice(scene, sentence)
+        choice = self._choices(scene, sentence)[0]
         aim = None
         if sentence.anchor is not None:
             scene, aim, _ = self._aim(scene, sentence.anchor)
@@ -306,8 +305,8 @@ class WildlifePanel(ViewerControl):
             point_shape="circle",
         )
 
-    def _choice(self, scene: Scene, sentence: Sentence) -> Choice:
-        return choose(sentence, scene.library, lambda words: self._search(scene, words))
+    def _choices(self, scene: Scene, sentence: Sentence) -> list[Choice]:
+        return choose_each(sentence, scene.library, lambda words: self._search(scene, words))
 
     def _search(self, scene: Scene, words: str) -> Any:
         from lerf_wild.assets.template_index import build_index

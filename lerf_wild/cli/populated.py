@@ -21,7 +21,7 @@ from lerf_wild.language.thresholds import MASK_RELEVANCY
 from lerf_wild.wildlife.items import Provenance
 from lerf_wild.wildlife.population import Population
 from lerf_wild.wildlife.sentences import read_sentence
-from lerf_wild.wildlife.settling import by_thing, settle, settle_program
+from lerf_wild.wildlife.settling import by_thing, settle_each, settle_program
 from lerf_wild.wildlife.uploads import read_photo
 
 COLOURS = np.array(
@@ -57,8 +57,9 @@ def populated(run: Any, sentences: Sequence[str], photo: Path | None = None) -> 
         aimed, aim = by_thing(scene, found.position, found.core_M3)
         source = Provenance("text", text, anchor=sentence.anchor)
         try:
-            choice = chosen_by_words(run, scene, sentence)
-            population, _ = settle(aimed, population, choice, aim, source)
+            choices = chosen_by_words(run, scene, sentence)
+            population, _, left = settle_each(aimed, population, choices, aim, source)
+            refused += [f"{text}: {line}" for line in left]
         except LerfWildError as error:
             refused.append(f"{text}: {error}")
     if photo is not None:

@@ -162,43 +162,50 @@ def _by_text(
     from dataclasses import replace
 
     from lerf_wild.wildlife.items import Provenance
+    from lerf_wild.wildlife.population_files import edit_population
     from lerf_wild.wildlife.sentences import read_sentence
+    from lerf_wild.wildlife.settling import settle_each
 
     sentence = read_sentence(text)
     if height_m is not None:
         sentence = replace(sentence, height_m=height_m)
-    choice = chosen_by_words(run, scene, sentence, seed)
+    choices = chosen_by_words(run, scene, sentence, seed)
     scene, aim = aim_of(console, run, scene, sentence.anchor, at)
     source = Provenance("text", text, anchor=sentence.anchor)
-    return _settled(run, scene, choice, aim, source, yaw)
+    anywhere = sentence.anchor is None and not at
+    placed: list[Item] = []
+    refused: list[str] = []
+
+    def change(population: "Population") -> "Population":
+        population, found, left = settle_each(
+            scene, population, choices, aim, source, yaw, anywhere
+        )
+        placed.extend(found)
+        refused.extend(left)
+        return population
+
+    edit_population(run.model.items.path, change)
+    say_refused(console, refused)
+    return placed
 
 
-def chosen_by_words(run: "Run", scene: "Scene", sentence: "Sentence", seed: int = 0) -> "Choice":
-    """What a sentence asks for, of the library or the species table.
+def say_refused(console: Console, refused: Sequence[str]) -> None:
+    """Says what could not be placed, and why."""
+    for line in refused:
+        say(console, f"not placed: {line}")
+
+
+def chosen_by_words(
+    run: "Run", scene: "Scene", sentence: "Sentence", seed: int = 0
+) -> list["Choice"]:
+    """What a sentence asks for, of the library or the species table, as many as it says.
 
     Raises:
         WildlifeError: when neither has anything like it.
     """
-    from lerf_wild.wildlife.choosing import choose
+    from lerf_wild.wildlife.choosing import choose_each
 
-    return choose(sentence, scene.library, lambda words: _searched(run, scene, words), seed)
-
-
-def _settled(
-    run: "Run", scene: "Scene", choice: "Choice", aim: "Aim", source: Any, yaw: float | None
-) -> list["Item"]:
-    from lerf_wild.wildlife.population_files import edit_population
-    from lerf_wild.wildlife.settling import settle
-
-    placed: list[Item] = []
-
-    def change(population: "Population") -> "Population":
-        population, item = settle(scene, population, choice, aim, source, yaw)
-        placed.append(item)
-        return population
-
-    edit_population(run.model.items.path, change)
-    return placed
+    return choose_each(sentence, scene.library, lambda words: _searched(run, scene, words), seed)
 
 
 def aim_of(
@@ -288,8 +295,7 @@ def _by_program(
         return population
 
     edit_population(run.model.items.path, change)
-    for line in refused:
-        say(console, f"not placed: {line}")
+    say_refused(console, refused)
     return placed
 
 

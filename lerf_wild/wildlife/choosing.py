@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from lerf_wild.animals.species import Species
 from lerf_wild.animals.words.phrases import kind_in
@@ -12,6 +13,7 @@ from lerf_wild.assets.search import Answer
 from lerf_wild.assets.words import named_share
 from lerf_wild.errors import WildlifeError
 from lerf_wild.program.types import SceneObject
+from lerf_wild.wildlife.counting import singular
 from lerf_wild.wildlife.items import Animal
 from lerf_wild.wildlife.looks import ANIMAL_LICENCE, animal_phrases
 from lerf_wild.wildlife.sentences import Sentence
@@ -48,6 +50,7 @@ def choose(
     Raises:
         WildlifeError: when the library has nothing like it.
     """
+    sentence = _of_one(sentence)
     species = kind_in(sentence.item)
     exact = [entry for entry in library if named_share(sentence.item, entry) == 1.0]
     moves = sentence.action not in (None, "stand")
@@ -65,6 +68,23 @@ def choose(
             "Add it with `lerf-wild assets add`, or name one with --asset."
         )
     return _asset(library.entry(found.best.name), sentence, found.best.score)
+
+
+def choose_each(
+    sentence: Sentence, library: Library, search: Callable[[str], Answer], seed: int = 0
+) -> list[Choice]:
+    """As many as a sentence asks for, each an individual of its own; raises what `choose` does."""
+    known = cache(search)
+    return [choose(sentence, library, known, seed + number) for number in range(sentence.count)]
+
+
+def _of_one(sentence: Sentence) -> Sentence:
+    """The sentence about one of several: wolves are of the table's wolf."""
+    if kind_in(sentence.item) is not None:
+        return sentence
+    name = singular(sentence.item)
+    is_plural = sentence.count > 1 or kind_in(name) is not None
+    return replace(sentence, item=name) if is_plural else sentence
 
 
 def choose_object(item: SceneObject, library: Library) -> Choice:

@@ -98,8 +98,7 @@ def find_place(
         raise WildlifeError(
             f"No ground is known {around}: the photos don't show it. Place {what} where they do."
         )
-    length, width = print_.high_3[:2] - print_.low_3[:2]
-    if length * width > ground.cell_m**2 * np.count_nonzero(ground.is_known_GG):
+    if _is_too_large(print_, ground):
         raise WildlifeError(
             f"There is no free room of {print_.sides()} for {what}: the photos show less ground "
             "than that. Make it smaller."
@@ -120,6 +119,11 @@ def find_place(
         f"There is no free room of {print_.sides()} for {what} {around}. Make it smaller or place "
         "it elsewhere."
     )
+
+
+def _is_too_large(print_: Footprint, ground: Ground) -> bool:
+    length, width = print_.high_3[:2] - print_.low_3[:2]
+    return length * width > ground.cell_m**2 * np.count_nonzero(ground.is_known_GG)
 
 
 def _best_free(
@@ -196,6 +200,8 @@ def free_places(
             when None.
         step_m: Width of the grid's cells.
     """
+    if _is_too_large(print_, ground):
+        return []
     size_2 = ground.cell_m * np.array(ground.height_GG.shape)
     axes = [low + np.arange(0.5 * step_m, size, step_m) for low, size in zip(ground.low_2, size_2)]
     spots = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -1,7 +1,8 @@
 """Sentences about what to place and where: "a red deer grazing by the log".
 
-A sentence is an item and, after one of the words of RELATIONS, the thing that it goes by. No
-language model is needed for it; what the words mean is for the encoder and the species table.
+A sentence is an item, or some of them, and, after one of the words of RELATIONS, the thing that it
+goes by. No language model is needed for it; what the words mean is for the encoder and the species
+table.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 
 from lerf_wild.errors import QueryError
 from lerf_wild.language.phrases import clean_phrases
+from lerf_wild.wildlife.counting import counted
 
 RELATIONS: tuple[str, ...] = (
     *("to the left of", "to the right of", "left of", "right of", "in front of", "next to"),
     *("close to", "at the foot of", "not far from", "on the edge of", "at the edge of", "near to"),
-    *("in the shade of", "in the shadow of", "adjacent to"),
+    *("in the shade of", "in the shadow of", "adjacent to", "on top of", "in the middle of"),
+    *("in the centre of", "in the center of", "on the other side of", "in back of"),
     *("beside", "behind", "under", "beneath", "below", "near", "nearby", "by", "at", "alongside"),
     *("between", "around", "along", "against", "past", "beyond", "opposite", "facing", "towards"),
-    *("toward", "on", "in"),
+    *("toward", "underneath", "among", "amid", "inside", "within", "on", "in"),
 )
 """Longest first where one begins another; all of them mean beside."""
 ACTIONS: dict[str, str] = {
@@ -34,7 +37,9 @@ _ARTICLES = {"a", "an", "the", "one", "some", "this", "that", "another"}
 _FILLERS = {"put", "place", "add", "there", "is", "with", "please", "let", "i", "would", "like"}
 _FILLERS |= {"want", "need", "show", "give", "me", "us", "have", "be", "could", "can", "you"}
 _FILLERS |= {"insert", "drop", "stand", "here", "single", "lone"}
-_HEIGHT = re.compile(r"\b(\d+(?:\.\d+)?)\s*(m|metres?|meters?|cm|centimetres?|centimeters?)\b")
+_HEIGHT = re.compile(
+    r"(?<![\w.])(-?\d+(?:\.\d+)?)\s*(m|metres?|meters?|cm|centimetres?|centimeters?)\b"
+)
 _TALL = {"tall", "high", "large"}
 
 
@@ -50,18 +55,21 @@ class Sentence:
     """Words for the thing of the scene that it goes by."""
     height_m: float | None
     relation: str | None = None
+    count: int = 1
+    """How many."""
 
 
 def read_sentence(text: str) -> Sentence:
     """Splits a sentence into the item and the thing it goes by.
 
     Raises:
-        QueryError: for an empty text, or one that names nothing to place.
+        QueryError: for an empty text, one that names nothing to place, or a height or number that
+            can't be.
     """
     plain = clean_phrases([text])[0].casefold().rstrip(".!")
     height_m, plain = _height_in(plain)
     before, relation, anchor = _split(plain)
-    words = re.findall(r"[^\W_]+(?:[-'][^\W_]+)*", before)
+    count, words = counted(re.findall(r"[^\W_]+(?:[-'][^\W_]+)*", before))
     actions = [ACTIONS[word] for word in words if word in ACTIONS]
     left_out = _ARTICLES | _FILLERS | set(ACTIONS)
     if height_m is not None:
@@ -72,7 +80,7 @@ def read_sentence(text: str) -> Sentence:
             f'{text[:80]!r} names nothing to place. Write such as "a red deer grazing by the log".'
         )
     action = actions[0] if actions else None
-    return Sentence(item, action, anchor, height_m, relation)
+    return Sentence(item, action, anchor, height_m, relation, count)
 
 
 def _split(plain: str) -> tuple[str, str | None, str | None]:
@@ -102,4 +110,6 @@ def _height_in(plain: str) -> tuple[float | None, str]:
     if match is None:
         return None, plain
     size = float(match.group(1)) * (0.01 if match.group(2).startswith("c") else 1.0)
+    if size <= 0.0:
+        raise QueryError(f"A height of {match.group()[:40]} can't be; give more than 0.")
     return size, " ".join((plain[: match.start()] + " " + plain[match.end() :]).split())

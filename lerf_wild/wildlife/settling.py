@@ -55,8 +55,19 @@ def settle(
     provenance: Provenance,
     yaw_rad: float | None = None,
     reach_m: float = SEARCH_M,
+    anywhere: bool = False,
 ) -> tuple[Population, Item]:
     """Stands what was chosen on free ground near an aim.
+
+    Args:
+        scene: The place.
+        population: What stands there already.
+        choice: What to place.
+        aim: Where it should be.
+        provenance: Where it comes from.
+        yaw_rad: Its heading; any when None.
+        reach_m: How far from the aim is looked.
+        anywhere: Whether all of the place will do where there is no room so near.
 
     Raises:
         WildlifeError: with the reason, when there is no room.
@@ -64,9 +75,43 @@ def settle(
     item = _draft(population, choice, provenance)
     box = footprint_of(look_of(item, scene.library), item.height_m)
     others = standing_of(scene, population)
-    place = find_place(box, aim, scene.ground, others, yaw_rad, reach_m, item.what)
+    try:
+        place = find_place(box, aim, scene.ground, others, yaw_rad, reach_m, item.what)
+    except WildlifeError:
+        further = free_places(box, scene.ground, others, aim) if anywhere else []
+        if not further or yaw_rad is not None:
+            raise
+        place = further[0]
     item = _placed(item, scene.stage, place.foot_3, place.yaw_rad)
     return with_item(population, item), item
+
+
+def settle_each(
+    scene: Scene,
+    population: Population,
+    choices: Sequence[Choice],
+    aim: Aim,
+    provenance: Provenance,
+    yaw_rad: float | None = None,
+    anywhere: bool = False,
+) -> tuple[Population, list[Item], list[str]]:
+    """Stands several on free ground near an aim; also says why there was no room for the others.
+
+    Raises:
+        WildlifeError: with the reason, when there is room for none.
+    """
+    placed: list[Item] = []
+    for choice in choices:
+        try:
+            population, item = settle(
+                scene, population, choice, aim, provenance, yaw_rad, anywhere=anywhere
+            )
+        except WildlifeError as error:
+            if not placed:
+                raise
+            return population, placed, [f"{len(choices) - len(placed)} of {len(choices)}: {error}"]
+        placed.append(item)
+    return population, placed, []
 
 
 def by_thing(scene: Scene, position_3: Sequence[float], core_M3: NDArray) -> tuple[Scene, Aim]:

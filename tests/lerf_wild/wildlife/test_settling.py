@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +14,12 @@ from lerf_wild.assets.search import Answer, Match
 from lerf_wild.errors import WildlifeError
 from lerf_wild.frames import Placed
 from lerf_wild.program.types import Program, SceneObject, Settings
-from lerf_wild.wildlife.choosing import choose, choose_animal, choose_asset
+from lerf_wild.wildlife.choosing import choose, choose_animal, choose_asset, choose_each
 from lerf_wild.wildlife.footprints import footprint_of
 from lerf_wild.wildlife.ground import find_ground
 from lerf_wild.wildlife.items import Provenance
 from lerf_wild.wildlife.place_costs import UNSURE_M, Aim
-from lerf_wild.wildlife.placing import TIGHT_M, why_not
+from lerf_wild.wildlife.placing import SEARCH_M, TIGHT_M, why_not
 from lerf_wild.wildlife.population import Population, undone, with_swap
 from lerf_wild.wildlife.sentences import read_sentence
 from lerf_wild.wildlife.settling import (
@@ -27,6 +28,7 @@ from lerf_wild.wildlife.settling import (
     places_for,
     settle,
     settle_by_hand,
+    settle_each,
     settle_program,
     settled_again,
     standing_of,
@@ -112,6 +114,45 @@ def test_an_item_by_a_log_stands_beside_it_on_the_ground(scene):
     population, other = settle(scene, population, choice, aim, source)
     assert other.id == "raven_2"
     assert np.linalg.norm(np.subtract(item.position, other.position)) > 0.15
+
+
+def test_several_are_individuals_that_stand_apart(scene):
+    choices = choose_each(read_sentence("three wolves running by the log"), scene.library, nothing)
+    assert {choice.animal.species for choice in choices} == {"wolf"}
+    assert len({choice.animal.seed for choice in choices}) == 3
+    population, placed, refused = settle_each(
+        scene, Population(), choices, Aim(np.zeros(2)), Provenance()
+    )
+    assert population.items == tuple(placed) and not refused
+    boxes = [one.vertices_V3[:, :2] for one in standing_of(scene, population)]
+    for one, other in itertools.combinations(boxes, 2):
+        assert cKDTree(one).query(other)[0].min() > 0.03
+
+
+def reeds() -> Scene:
+    """Stalks 0.6 m apart on all ground within 3.6 m of the middle, none beyond."""
+    draw = np.random.default_rng(0)
+    floor = np.column_stack([draw.uniform(-7, 7, (30_000, 2)), np.zeros(30_000)])
+    middles = np.stack(np.meshgrid(*[np.arange(-6, 7) * 0.6] * 2), axis=-1).reshape(-1, 1, 2)
+    stalks = draw.uniform([-0.04, -0.04, 0.1], [0.04, 0.04, 1.5], (len(middles), 120, 3))
+    stalks[..., :2] += middles
+    ground = find_ground(np.concatenate([floor, stalks.reshape(-1, 3)]))
+    return Scene(Stage(World()), ground, starter_library())
+
+
+def test_those_without_room_are_told_of_or_stand_elsewhere():
+    scene, aim = reeds(), Aim(np.zeros(2))
+    small = choose(read_sentence("a 20 cm tall raven"), scene.library, nothing)
+    large = choose(read_sentence("a 2.5 m tall red deer"), scene.library, nothing)
+    rest = [small, large, large], aim, Provenance()
+    population, near, refused = settle_each(scene, Population(), *rest)
+    assert [item.asset for item in near] == ["raven"] and population.items == tuple(near)
+    assert refused[0].startswith("2 of 3: There is no free room")
+    with pytest.raises(WildlifeError, match="no free room"):
+        settle(scene, population, large, aim, Provenance())
+    _, far, left = settle_each(scene, Population(), *rest, anywhere=True)
+    assert len(far) == 3 and not left
+    assert all(np.linalg.norm(item.position[:2]) > SEARCH_M for item in far[1:])
 
 
 def test_by_a_thing_what_it_takes_is_taken_for_that_item_alone(scene):
