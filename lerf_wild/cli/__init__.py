@@ -18,6 +18,17 @@ from importlib import import_module
 from lerf_wild import __version__
 from lerf_wild.errors import LerfWildError
 
+REFUSALS = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+"""How a file system refuses a path that a user gave."""
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("lerf_wild.cli.demo:demo", "habitat, training, phrases, clouds, pictures, report"),
     "synth habitat": ("lerf_wild.cli.synth_habitat:synth_habitat", "make a habitat as a scene"),
@@ -124,9 +135,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _fail(f"the disk is full ({error.filename or 'while writing'}). Free some space.", 2)
+        _fail(_refusal(error), 2)
+
+
+def _refusal(error: OSError) -> str:
+    """What the file system said no to; raises the error again where that was not about a file."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({error.filename or 'while writing'}). Free some space."
+    if error.errno in REFUSALS and error.filename is not None:
+        return f"{error.filename}: can't be used ({error.strerror}). Give another path."
+    raise error
 
 
 def _dispatch(words: list[str]) -> None:

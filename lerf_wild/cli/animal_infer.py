@@ -8,9 +8,9 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from lerf_wild.cli.progress import counting, say
+from lerf_wild.cli.progress import counting, numbered, say
 from lerf_wild.cli.report import JsonFile, write_report
-from lerf_wild.errors import InputError
+from lerf_wild.errors import ExportError, InputError
 from lerf_wild.storage.atomic import writing
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Photos = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(metavar="PHOTO...", help="Pictures, or folders of them."),
 ]
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 Box = tuple[float, float, float, float]
 
 
@@ -72,11 +72,22 @@ def animal_infer(
     options = Options(output_dir, detections, threshold, box, fov_deg, height_m)
     check_options(options, files)
     regressor, console = load_regressor(weights), Console()
-    start, found = time.perf_counter(), []
+    start, found, failed = time.perf_counter(), [], 0
     with counting(console, "animals", len(files)) as advance:
         for file in files:
-            found += _one_photo(regressor, file, options, console)
+            try:
+                found += _one_photo(regressor, file, options, console)
+            except ExportError:
+                raise
+            except InputError as error:
+                if len(files) == 1:
+                    raise
+                # One photo that is broken or shows no animal must not stop a folder.
+                say(console, f"Left out: {error}")
+                failed += 1
             advance()
+    if failed == len(files):
+        raise InputError(f"None of {failed} photos could be read and shows an animal.")
     if found:
         names, keypoints, parameters = zip(*found)
         _written(
@@ -84,8 +95,10 @@ def animal_infer(
             lambda path: write_answers(path, regressor.model, names, keypoints, parameters),
         )
     seconds = time.perf_counter() - start
-    say(console, f"{output_dir}: {len(found)} animals in {len(files)} photos, {seconds:.1f} s.")
-    write_report(json_file, {"photos": len(files), "animals": len(found), "seconds": seconds})
+    told = f"{numbered(len(found), 'animal')} in {numbered(len(files), 'photo')}"
+    say(console, f"{output_dir}: {told}, {seconds:.1f} s.")
+    figures = {"photos": len(files), "failed": failed, "animals": len(found), "seconds": seconds}
+    write_report(json_file, figures)
 
 
 def _one_photo(

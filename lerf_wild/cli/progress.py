@@ -23,6 +23,11 @@ def say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def numbered(count: int, noun: str) -> str:
+    """``1 photo``, ``2 photos``."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 @contextmanager
 def counting(
     console: Console, what: str, total: int, is_transient: bool = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from lerf_wild.cli.progress import adding_up, say
+from lerf_wild.cli.progress import adding_up, numbered, say
 from lerf_wild.cli.report import JsonFile, write_report
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def synth_genzoo(
     figures = _generate(console, output_dir, job, ShardPlan(num, per_shard), runner, workers)
     say(
         console,
-        f"{output_dir}: {num} pictures of {size}x{size} in {figures['shards']} shards, "
+        f"{output_dir}: {num} pictures of {size}x{size} in {numbered(figures['shards'], 'shard')}, "
         f"{figures['seconds']:.1f} s.",
     )
     write_report(json_file, figures, seed=seed)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lerf_wild.cli.progress import counting, say
+from lerf_wild.cli.progress import counting, numbered, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.errors import DatasetError
 
@@ -49,7 +49,8 @@ def synth_primitives(
     seconds = time.perf_counter() - start
     say(
         console,
-        f"{output_dir}: {scenes} scenes in {total} shards, {scenes / seconds:.0f} a second.",
+        f"{output_dir}: {scenes} scenes in {numbered(total, 'shard')}, "
+        f"{scenes / seconds:.0f} a second.",
     )
     figures = {"scenes": scenes, "shards": total, "setup": setup, "seconds": seconds}
     write_report(json_file, {**figures, "scenes_per_s": scenes / seconds}, seed=seed)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from lerf_wild.cli.progress import adding_up, say
+from lerf_wild.cli.progress import adding_up, numbered, say
 from lerf_wild.cli.report import JsonFile, write_report
 
 
@@ -57,8 +57,8 @@ def synth_raw(
     megabytes = sum(path.stat().st_size for path in shards) / 1e6
     say(
         console,
-        f"{output_dir}: {pictures} pictures in {len(shards)} shards, {megabytes:.1f} MB, "
-        f"{pictures / seconds:.1f} pictures a second.",
+        f"{output_dir}: {pictures} pictures in {numbered(len(shards), 'shard')}, "
+        f"{megabytes:.1f} MB, {pictures / seconds:.1f} pictures a second.",
     )
     figures = {"images": pictures, "scenes": scenes, "shards": len(shards), "seconds": seconds}
     figures |= {"images_per_s": pictures / seconds, "megabytes": megabytes}

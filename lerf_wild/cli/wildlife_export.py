@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from lerf_wild.cli.camtrap_options import NOWHERE, Survey
-from lerf_wild.cli.progress import counting, say
+from lerf_wild.cli.progress import counting, numbered, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.cli.wildlife import open_populated
 from lerf_wild.errors import ExportError, InputError
@@ -111,7 +111,7 @@ def write_scene(
             write_scene_usd(path, standing, cloud, colours)
         elif name == "blend":
             write_scene_blend(path, glb)
-        say(console, f"{path}: {len(standing)} items, {len(cloud)} points.")
+        say(console, f"{path}: {numbered(len(standing), 'item')}, {len(cloud)} points.")
     return len(cloud)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from lerf_wild.cli.progress import say
+from lerf_wild.cli.progress import numbered, say
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.cli.wildlife import (
     aim_of,
@@ -59,7 +59,7 @@ def wildlife_where(
         table.add_row(where, f"{row['yaw_deg']:.0f}", f"{row['distance_m']:.2f}")
     console.print(table)
     what = choice.asset or str(choice.animal and choice.animal.species)
-    say(console, f"{len(rows)} places for {what}, {choice.height_m:.2f} m high.")
+    say(console, f"{numbered(len(rows), 'place')} for {what}, {choice.height_m:.2f} m high.")
     write_report(json_file, {"places": rows})
 
 

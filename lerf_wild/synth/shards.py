@@ -42,7 +42,9 @@ class ShardPlan:
 
     def __post_init__(self) -> None:
         if self.units < 1 or self.per_shard < 1:
-            raise InputError(f"Give at least one unit, not {self.units} in {self.per_shard}s.")
+            raise InputError(
+                f"Ask for at least 1 in all and 1 a shard, not {self.units} and {self.per_shard}."
+            )
 
     @property
     def shards(self) -> int:

@@ -74,6 +74,24 @@ def test_a_folder_of_many_images_is_one_batch(tmp_path, weights):
     assert len(infer(tmp_path, weights, str(folder))) == 120
 
 
+def test_a_broken_image_does_not_stop_a_folder(tmp_path, weights, capsys):
+    folder = tmp_path / "some"
+    folder.mkdir()
+    picture(folder / "a.png")
+    (folder / "broken.png").write_text("not a picture")
+    (entry,) = infer(tmp_path, weights, str(folder))
+    assert entry["image"].endswith("a.png")
+    assert "broken.png" in capsys.readouterr().out
+
+
+def test_pictures_of_something_else_are_doubted(tmp_path, capsys):
+    light = tmp_path / "light.png"
+    Image.fromarray(np.full((64, 64), 90, np.uint8)).save(light)
+    for file, is_doubted in ((str(light), True), (picture(tmp_path / "a.png"), False)):
+        main(["air", "infer", file, "--starts", "1"])
+        assert ("hardly shows bright primitives" in capsys.readouterr().out) == is_doubted
+
+
 def fails(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)

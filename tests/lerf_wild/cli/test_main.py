@@ -92,6 +92,23 @@ def test_interrupts_and_full_disks_are_messages(capsys):
     assert "disk is full (a.ply)" in capsys.readouterr().err
 
 
+def test_paths_that_the_file_system_refuses_are_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.undo()
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    for words in (
+        ["synth", "primitives", "--scenes", "2", "--output-dir", str(file)],
+        ["synth", "habitat", "--views", "8", "--output-dir", str(file)],
+        ["synth", "genzoo", "--num", "2", "--output-dir", str(file / "below")],
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(words)
+        message = capsys.readouterr().err
+        assert stopped.value.code == 2 and len(message.splitlines()) == 1, message
+        assert str(file) in message
+    assert file.read_text() == "mine"
+
+
 def test_bugs_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         cli.main(["bug"])

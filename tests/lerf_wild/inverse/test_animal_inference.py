@@ -218,7 +218,24 @@ def test_infer_writes_picture_glb_json_and_answers(tmp_path, knowing, capsys):
     assert len(trimesh.load(out / "deer.glb", force="mesh").faces) == 7774
     answers = read_animals(out / "answers.npz", knowing.model)
     assert answers.image == (str(photo),) and answers.vertices is not None
-    assert "1 animals in 1 photos" in capsys.readouterr().out
+    assert "1 animal in 1 photo" in capsys.readouterr().out
+
+
+def test_a_broken_photo_does_not_stop_a_folder(tmp_path, knowing, capsys):
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    Image.fromarray(sample().rgb_HW3).save(folder / "deer.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    figures = tmp_path / "figures.json"
+    main(["animal", "infer", str(folder), "--output-dir", str(out), "--json", str(figures)])
+    said = capsys.readouterr().out
+    assert "Left out: " in said and "broken.jpg" in said and "1 animal in 2 photos" in said
+    assert (out / "deer.glb").exists() and json.loads(figures.read_text())["failed"] == 1
+    (folder / "deer.png").write_bytes(b"no picture either")
+    with pytest.raises(SystemExit) as stopped:
+        main(["animal", "infer", str(folder), "--output-dir", str(tmp_path / "none")])
+    assert stopped.value.code == 2 and not (tmp_path / "none").exists()
+    assert "None of 2 photos" in capsys.readouterr().err
 
 
 def test_fit_starts_from_the_regressor(tmp_path, knowing):

@@ -99,7 +99,7 @@ def test_another_job_is_refused(tmp_path):
         write_dataset(tmp_path, make, PLAN, {"seed": 5})
     with pytest.raises(InputError, match="no runner"):
         write_dataset(tmp_path, make, PLAN, ABOUT, "slurm")
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError, match="at least 1"):
         ShardPlan(0)
     (tmp_path / "job.json").unlink()
     with pytest.raises(DatasetError, match="didn't write"):
