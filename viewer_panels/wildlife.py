@@ -40,7 +40,7 @@ from lerf_wild.wildlife.population import (
     without,
 )
 from lerf_wild.wildlife.population_files import edit_population, read_population
-from lerf_wild.wildlife.sentences import Sentence, read_sentence
+from lerf_wild.wildlife.sentences import Sentence, read_sentence, read_sentences
 from lerf_wild.wildlife.settling import (
     Scene,
     by_thing,
@@ -181,7 +181,7 @@ class WildlifePanel(ViewerControl):
 
     def _swap(self, name: str, text: str) -> None:
         scene, population = self._scene(), self.population
-        choice = self._choices(scene, read_sentence(text))[0]
+        choice = self._choices(scene, [read_sentence(text)])[0]
         new = swapped(scene, population, population.item(name), choice)
         self._edit(lambda old: with_swap(old, new))
 
@@ -197,10 +197,10 @@ class WildlifePanel(ViewerControl):
 
     def _place(self, text: str) -> None:
         self._widgets.say("Looking for room ...")
-        sentence, scene = read_sentence(text), self._scene()
-        choices = self._choices(scene, sentence)
-        scene, aim, others = self._aim(scene, sentence.anchor)
-        source = Provenance("text", text, anchor=sentence.anchor)
+        sentences, scene = read_sentences(text), self._scene()
+        choices, anchor = self._choices(scene, sentences), sentences[0].anchor
+        scene, aim, others = self._aim(scene, anchor)
+        source = Provenance("text", text, anchor=anchor)
         self._settle(scene, choices, aim, source, others)
 
     def _settle(
@@ -268,7 +268,7 @@ class WildlifePanel(ViewerControl):
         scene, population = self._scene(), self.population
         words = text if text.strip() else population.item(self._needed()).what.split(",")[0]
         sentence = read_sentence(words)
-        choice = self._choices(scene, sentence)[0]
+        choice = self._choices(scene, [sentence])[0]
         aim = None
         if sentence.anchor is not None:
             scene, aim, _ = self._aim(scene, sentence.anchor)
@@ -305,8 +305,8 @@ class WildlifePanel(ViewerControl):
             point_shape="circle",
         )
 
-    def _choices(self, scene: Scene, sentence: Sentence) -> list[Choice]:
-        return choose_each(sentence, scene.library, lambda words: self._search(scene, words))
+    def _choices(self, scene: Scene, sentences: Sequence[Sentence]) -> list[Choice]:
+        return choose_each(sentences, scene.library, lambda words: self._search(scene, words))
 
     def _search(self, scene: Scene, words: str) -> Any:
         from lerf_wild.assets.template_index import build_index

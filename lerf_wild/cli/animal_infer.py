@@ -72,7 +72,26 @@ def animal_infer(
     options = Options(output_dir, detections, threshold, box, fov_deg, height_m)
     check_options(options, files)
     regressor, console = load_regressor(weights), Console()
-    start, found, failed = time.perf_counter(), [], 0
+    start = time.perf_counter()
+    found, failed = _all_photos(regressor, files, options, console)
+    if found:
+        names, keypoints, parameters = zip(*found)
+        _written(
+            output_dir / "answers.npz",
+            lambda path: write_answers(path, regressor.model, names, keypoints, parameters),
+        )
+    seconds = time.perf_counter() - start
+    told = f"{numbered(len(found), 'animal')} in {numbered(len(files), 'photo')}"
+    say(console, f"{output_dir}: {told}, {seconds:.1f} s.")
+    figures = {"photos": len(files), "failed": failed, "animals": len(found), "seconds": seconds}
+    write_report(json_file, figures)
+
+
+def _all_photos(
+    regressor: "Regressor", files: list[Path], options: Options, console: Console
+) -> tuple[list[tuple[str, Any, Any]], int]:
+    """What `_one_photo` returns of all photos, and how many of them had to be left out."""
+    found, failed = [], 0
     with counting(console, "animals", len(files)) as advance:
         for file in files:
             try:
@@ -88,17 +107,7 @@ def animal_infer(
             advance()
     if failed == len(files):
         raise InputError(f"None of {failed} photos could be read and shows an animal.")
-    if found:
-        names, keypoints, parameters = zip(*found)
-        _written(
-            output_dir / "answers.npz",
-            lambda path: write_answers(path, regressor.model, names, keypoints, parameters),
-        )
-    seconds = time.perf_counter() - start
-    told = f"{numbered(len(found), 'animal')} in {numbered(len(files), 'photo')}"
-    say(console, f"{output_dir}: {told}, {seconds:.1f} s.")
-    figures = {"photos": len(files), "failed": failed, "animals": len(found), "seconds": seconds}
-    write_report(json_file, figures)
+    return found, failed
 
 
 def _one_photo(

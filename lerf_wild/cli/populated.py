@@ -20,7 +20,7 @@ from lerf_wild.errors import LerfWildError
 from lerf_wild.language.thresholds import MASK_RELEVANCY
 from lerf_wild.wildlife.items import Provenance
 from lerf_wild.wildlife.population import Population
-from lerf_wild.wildlife.sentences import read_sentence
+from lerf_wild.wildlife.sentences import read_sentences
 from lerf_wild.wildlife.settling import by_thing, settle_each, settle_program
 from lerf_wild.wildlife.uploads import read_photo
 
@@ -45,19 +45,19 @@ class Placed:
 def populated(run: Any, sentences: Sequence[str], photo: Path | None = None) -> Placed:
     """Places what sentences say and a photo shows, as the command does."""
     console, scene, population = Console(), scene_of_run(run), Population()
-    read = [read_sentence(text) for text in sentences]
-    anchors = list(dict.fromkeys(one.anchor for one in read if one.anchor is not None))
+    read = [read_sentences(text) for text in sentences]
+    anchors = list(dict.fromkeys(one[0].anchor for one in read if one[0].anchor is not None))
     where = {one.phrase: one for one in named_things(run, anchors)} if anchors else {}
     refused: list[str] = []
-    for text, sentence in zip(sentences, read):
-        found = where.get(str(sentence.anchor))
+    for text, kinds in zip(sentences, read):
+        found = where.get(str(kinds[0].anchor))
         if found is None or not found.present:
             refused.append(f"{text}: nothing in the scene looks like it")
             continue
         aimed, aim = by_thing(scene, found.position, found.core_M3)
-        source = Provenance("text", text, anchor=sentence.anchor)
+        source = Provenance("text", text, anchor=kinds[0].anchor)
         try:
-            choices = chosen_by_words(run, scene, sentence)
+            choices = chosen_by_words(run, scene, kinds)
             population, _, left = settle_each(aimed, population, choices, aim, source)
             refused += [f"{text}: {line}" for line in left]
         except LerfWildError as error:

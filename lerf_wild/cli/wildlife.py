@@ -163,16 +163,17 @@ def _by_text(
 
     from lerf_wild.wildlife.items import Provenance
     from lerf_wild.wildlife.population_files import edit_population
-    from lerf_wild.wildlife.sentences import read_sentence
+    from lerf_wild.wildlife.sentences import read_sentences
     from lerf_wild.wildlife.settling import settle_each
 
-    sentence = read_sentence(text)
+    sentences = read_sentences(text)
+    anchor = sentences[0].anchor
     if height_m is not None:
-        sentence = replace(sentence, height_m=height_m)
-    choices = chosen_by_words(run, scene, sentence, seed)
-    scene, aim = aim_of(console, run, scene, sentence.anchor, at)
-    source = Provenance("text", text, anchor=sentence.anchor)
-    anywhere = sentence.anchor is None and not at
+        sentences = tuple(replace(sentence, height_m=height_m) for sentence in sentences)
+    choices = chosen_by_words(run, scene, sentences, seed)
+    scene, aim = aim_of(console, run, scene, anchor, at)
+    source = Provenance("text", text, anchor=anchor)
+    anywhere = anchor is None and not at
     placed: list[Item] = []
     refused: list[str] = []
 
@@ -196,16 +197,16 @@ def say_refused(console: Console, refused: Sequence[str]) -> None:
 
 
 def chosen_by_words(
-    run: "Run", scene: "Scene", sentence: "Sentence", seed: int = 0
+    run: "Run", scene: "Scene", sentences: Sequence["Sentence"], seed: int = 0
 ) -> list["Choice"]:
-    """What a sentence asks for, of the library or the species table, as many as it says.
+    """What sentences ask for, of the library or the species table, as many as they say.
 
     Raises:
         WildlifeError: when neither has anything like it.
     """
     from lerf_wild.wildlife.choosing import choose_each
 
-    return choose_each(sentence, scene.library, lambda words: _searched(run, scene, words), seed)
+    return choose_each(sentences, scene.library, lambda words: _searched(run, scene, words), seed)
 
 
 def aim_of(

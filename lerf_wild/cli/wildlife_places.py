@@ -42,7 +42,7 @@ def wildlife_where(
     console, sentence = Console(), read_sentence(text)
     run = open_populated(load_config, data)
     scene = scene_of_run(run, library_dir)
-    choice = chosen_by_words(run, scene, sentence)[0]
+    choice = chosen_by_words(run, scene, [sentence])[0]
     aimed, aim = aim_of(console, run, scene, sentence.anchor)
     found = places_for(aimed, run.model.items.shown().population, choice, aim)
     rows = [
@@ -90,7 +90,7 @@ def wildlife_swap(
 
     run = open_populated(load_config, data)
     scene, path = scene_of_run(run, library_dir), run.model.items.path
-    choice = chosen_by_words(run, scene, read_sentence(text), seed)[0]
+    choice = chosen_by_words(run, scene, [read_sentence(text)], seed)[0]
     population = read_population(path)
     new = swapped(scene, population, population.item(item), choice)
     edit_population(path, lambda now: with_swap(now, new))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -71,11 +71,18 @@ def choose(
 
 
 def choose_each(
-    sentence: Sentence, library: Library, search: Callable[[str], Answer], seed: int = 0
+    sentences: Sequence[Sentence],
+    library: Library,
+    search: Callable[[str], Answer],
+    seed: int = 0,
 ) -> list[Choice]:
-    """As many as a sentence asks for, each an individual of its own; raises what `choose` does."""
+    """As many as sentences ask for, each an individual of its own; raises what `choose` does."""
     known = cache(search)
-    return [choose(sentence, library, known, seed + number) for number in range(sentence.count)]
+    return [
+        choose(sentence, library, known, seed + number)
+        for sentence in sentences
+        for number in range(sentence.count)
+    ]
 
 
 def _of_one(sentence: Sentence) -> Sentence:

@@ -35,6 +35,13 @@ def test_numbers_that_cannot_be_placed_are_refused(text):
         read_sentence(text)
 
 
+@pytest.mark.parametrize("text", ["no deer", "please remove the fox", "don't place a cow"])
+def test_what_is_to_be_away_is_not_placed(text):
+    with pytest.raises(QueryError, match="wildlife remove"):
+        read_sentence(text)
+    assert read_sentence("a tree without leaves").item == "tree without leaves"
+
+
 @pytest.mark.parametrize("text", ["a -2 m tall deer", "a fox, 0 cm high, by the log"])
 def test_heights_that_cannot_be_are_refused(text):
     with pytest.raises(QueryError, match="height"):

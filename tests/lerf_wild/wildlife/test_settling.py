@@ -21,7 +21,7 @@ from lerf_wild.wildlife.items import Provenance
 from lerf_wild.wildlife.place_costs import UNSURE_M, Aim
 from lerf_wild.wildlife.placing import SEARCH_M, TIGHT_M, why_not
 from lerf_wild.wildlife.population import Population, undone, with_swap
-from lerf_wild.wildlife.sentences import read_sentence
+from lerf_wild.wildlife.sentences import read_sentence, read_sentences
 from lerf_wild.wildlife.settling import (
     Scene,
     by_thing,
@@ -117,7 +117,7 @@ def test_an_item_by_a_log_stands_beside_it_on_the_ground(scene):
 
 
 def test_several_are_individuals_that_stand_apart(scene):
-    choices = choose_each(read_sentence("three wolves running by the log"), scene.library, nothing)
+    choices = choose_each(read_sentences("three wolves running by the log"), scene.library, nothing)
     assert {choice.animal.species for choice in choices} == {"wolf"}
     assert len({choice.animal.seed for choice in choices}) == 3
     population, placed, refused = settle_each(
@@ -127,6 +127,14 @@ def test_several_are_individuals_that_stand_apart(scene):
     boxes = [one.vertices_V3[:, :2] for one in standing_of(scene, population)]
     for one, other in itertools.combinations(boxes, 2):
         assert cKDTree(one).query(other)[0].min() > 0.03
+
+
+def test_several_kinds_stand_by_one_thing(scene):
+    sentences = read_sentences("two ravens and a red fox by the log")
+    choices = choose_each(sentences, scene.library, nothing)
+    assert [choice.asset for choice in choices] == ["raven", "raven", "red_fox"]
+    placed = settle_each(scene, Population(), choices, Aim(np.zeros(2)), Provenance())[1]
+    assert [item.id for item in placed] == ["raven_1", "raven_2", "red_fox_1"]
 
 
 def reeds() -> Scene:
