@@ -5,7 +5,8 @@
 
 Species, grounds and plants of the test split are in no training picture; coats are drawn anew. The
 baseline is the mean pose and shape, seen from the side; `ratio` is the smallest of the ratios of
-errors between the two. Each figure has its 95 % bootstrap interval over pictures.
+errors between the two. Each figure has its 95 % bootstrap interval over pictures. The last line
+says how well the spread of glances tells errors.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import torch
 import tyro
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.animals.metrics import interval
+from lerf_wild.cli.animal_infer import UNSURE_SPREAD
 from lerf_wild.cli.report import JsonFile, write_report
 from lerf_wild.inverse.animal_bodies import joint_body
 from lerf_wild.inverse.animal_evaluation import PCKS, per_animal
@@ -68,7 +71,24 @@ def main(
             f"{name:12}{found[name]:10.4g}{f'{low:.4g} - {high:.4g}':>20}{nothing[name]:12.4g}"
             f"{BARS.get(name, ''):>8}{ON_ANIMAL3D.get(name, ''):>14}"
         )
+    figures |= _trust(rows[0]["spread"], rows[0]["pa_v2v"])
+    print(
+        "spread of glances: rank correlation {spread_correlation:.2f} with PA-V2V; {unsure:.3f} of "
+        "animals are over {limit:.0f}, PA-V2V {unsure_pa_v2v:.1f}, of the others "
+        "{sure_pa_v2v:.1f}".format(limit=UNSURE_SPREAD, **figures)
+    )
     write_report(json_file, figures)
+
+
+def _trust(spread_N: Tensor, error_N: Tensor) -> dict[str, float]:
+    """How well it tells an answer's error how far single glances are apart."""
+    is_unsure = spread_N > UNSURE_SPREAD
+    return {
+        "spread_correlation": float(spearmanr(spread_N, error_N).statistic),
+        "unsure": float(is_unsure.double().mean()),
+        "unsure_pa_v2v": float(error_N[is_unsure].mean()),
+        "sure_pa_v2v": float(error_N[~is_unsure].mean()),
+    }
 
 
 def _figures(rows: dict[str, Tensor]) -> dict[str, float]:

@@ -23,6 +23,9 @@ Photos = Annotated[
     tyro.conf.arg(metavar="PHOTO...", help="Pictures, or folders of them."),
 ]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+UNSURE_SPREAD = 30.0
+"""One in sixteen animals of the validation split is over it, and twice as far off as the others;
+most photos that show no animal at all are."""
 Box = tuple[float, float, float, float]
 
 
@@ -131,6 +134,9 @@ def _one_photo(
             say(console, f"Left out: {error}")
             continue
         stem = file.stem if len(boxes) == 1 else f"{file.stem}_{number + 1}"
+        if animal.spread is not None and animal.spread > UNSURE_SPREAD:
+            picture = options.output_dir / f"{stem}.png"
+            say(console, f"{photo.name}: unsure (spread {animal.spread:.0f}); look at {picture}.")
         rows.append(write_animal(regressor, photo, animal, options, stem))
     return rows
 
@@ -143,7 +149,7 @@ def write_animal(
     from lerf_wild.storage.atomic import write_bytes, write_json
 
     model, parameters = regressor.model, animal.parameters
-    entry = answers.describe(photo, model, parameters, animal.presence)
+    entry = answers.describe(photo, model, parameters, animal.presence, animal.spread)
     picture = answers.encoded_png(answers.overlay(photo, model, parameters))
     folder = options.output_dir
     _written(folder / f"{stem}.png", lambda path: write_bytes(path, picture))

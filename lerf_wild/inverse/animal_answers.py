@@ -54,7 +54,11 @@ def overlay(photo: Photo, model: BodyModel, parameters: Parameters) -> NDArray[n
 
 
 def describe(
-    photo: Photo, model: BodyModel, parameters: Parameters, presence: float | None = None
+    photo: Photo,
+    model: BodyModel,
+    parameters: Parameters,
+    presence: float | None = None,
+    spread: float | None = None,
 ) -> dict[str, Any]:
     """One animal as JSON values; places in pixels of the photo."""
     posed = parameters.posed(model)
@@ -72,7 +76,8 @@ def describe(
         "keypoints_px": dict(zip(model.keypoint_names, _plain(keypoints, 2))),
         "box_px": _plain(np.concatenate([spots.min(0), spots.max(0)]), 1),
     }
-    return entry if presence is None else {**entry, "presence": round(presence, 4)}
+    sure = {"presence": (presence, 4), "spread": (spread, 1)}
+    return entry | {name: round(*v) for name, v in sure.items() if v[0] is not None}
 
 
 def write_glb(

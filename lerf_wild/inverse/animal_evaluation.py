@@ -27,7 +27,7 @@ from lerf_wild.inverse.animal_bodies import joint_body
 from lerf_wild.inverse.animal_crops import crop_turns
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
 from lerf_wild.inverse.animal_samples import AnimalBatch, AnimalSamples, plain_batch
-from lerf_wild.inverse.animal_views import GLANCES, Glance, look_closely
+from lerf_wild.inverse.animal_views import GLANCES, Glance, answers_at, mean_answer, spread
 
 BATCH = 64
 PCKS = ("pck_05", "pck_01", "pck_length")
@@ -44,9 +44,10 @@ def measure(
 
     Returns:
         ``pck_05`` (0-1), ``pck_01``, ``pck_length``, ``s_mpjpe``, ``pa_mpjpe`` and, with
-        ``vertices``, ``s_v2v``, ``pa_v2v``. The first two measure by the distance from nose to tail
-        base in the picture, which is next to nothing for an animal that looks at the camera;
-        ``pck_length`` counts keypoints within half of that distance as it is from the side.
+        ``vertices``, ``s_v2v``, ``pa_v2v``; of a network also ``spread``
+        (`lerf_wild.inverse.animal_views.spread`). The first two measure by the distance from nose
+        to tail base in the picture, which is next to nothing for an animal that looks at the
+        camera; ``pck_length`` counts keypoints within half of that distance as it is from the side.
     """
     rows = per_animal(network, samples, narrow_crop, vertices, glances)
     figures = {name: float(v.nanmean()) for name, v in rows.items() if "right" not in name}
@@ -77,8 +78,11 @@ def per_animal(
             outputs = know_nothing(batch, model)
         else:
             pictures = part.pictures_N3SS.float() / 255.0
-            outputs = look_closely(network, pictures, batch.where, glances, change)
+            answers = answers_at(network, pictures, batch.where, glances, change)
+            outputs = mean_answer(answers, network.spec.raw_rotations)
         rows.append(_errors(outputs, batch, part, model, vertices))
+        if network is not None:
+            rows[-1]["spread"] = spread(model, answers)
     return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from lerf_wild.inverse.animal_crops import Crops, box_crops, crop_turns, from_cr
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs
 from lerf_wild.inverse.animal_photos import Photo
 from lerf_wild.inverse.animal_samples import MARGIN
-from lerf_wild.inverse.animal_views import GLANCES, Glance, look_closely
+from lerf_wild.inverse.animal_views import GLANCES, Glance, answers_at, mean_answer, spread
 from lerf_wild.inverse.animal_weights import BUNDLED, load_network
 from lerf_wild.synth.genzoo_signals import Parameters
 
@@ -52,6 +52,8 @@ class Recovered:
     """Where the network sees keypoints and joints."""
     box_4: NDArray[np.float64]
     """Left, top, right, bottom of what was looked at."""
+    spread: float | None = None
+    """How far the answers of single glances are from each other (`animal_views.spread`)."""
 
 
 def load_regressor(weights: Path | None = None, model: BodyModel | None = None) -> Regressor:
@@ -90,32 +92,34 @@ def recover(
     """
     crops = _whole() if box_4 is None else _around(torch.from_numpy(np.float32(box_4)))
     for _ in range(ROUNDS - 1 if box_4 is None else 0):
-        outputs = look(regressor.network, photo, crops, GLANCES[:1])
+        (outputs,) = look(regressor.network, photo, crops, GLANCES[:1])
         spots = from_crop(outputs.points_BQ2, crops)[0]
         crops = _around(torch.cat([spots.amin(0), spots.amax(0)]).clamp(-1.0, 1.0))
-    outputs = look(regressor.network, photo, crops)
+    answers = look(regressor.network, photo, crops)
+    outputs = mean_answer(answers, regressor.network.spec.raw_rotations)
     presence = float(outputs.presence_B.sigmoid())
     if presence < LEAST_PRESENCE:
         raise InputError(
             f"{photo.name}: shows no animal that can be made out (probability {presence:.2f}). "
             "Give a photo with one animal, or its box with --box or --detections."
         )
-    return _recovered(regressor, outputs, crops, presence, fov_rad)
+    found = _recovered(regressor, outputs, crops, presence, fov_rad)
+    return replace(found, spread=float(spread(regressor.model, answers)))
 
 
 @torch.no_grad()
 def look(
     network: AnimalNetwork, photo: Photo, crops: Crops, glances: Sequence[Glance] = GLANCES
-) -> AnimalOutputs:
-    """What the network says of one crop of a photo.
+) -> list[AnimalOutputs]:
+    """What the network says of one crop of a photo at each glance.
 
     Raises:
         ModelFileError: the network gives values that aren't finite.
     """
-    outputs = look_closely(network, photo.square_3DD[None], crops, glances)
-    if not all(torch.isfinite(part).all() for part in outputs if part is not None):
+    answers = answers_at(network, photo.square_3DD[None], crops, glances)
+    if not all(torch.isfinite(part).all() for answer in answers for part in answer[:5]):
         raise ModelFileError("The network's answer isn't finite; its weights are of no use.")
-    return outputs
+    return answers
 
 
 def photo_parameters(

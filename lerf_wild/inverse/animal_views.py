@@ -9,13 +9,15 @@ nearly all animals facing left need not work out both.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lerf_wild.animals import schema
-from lerf_wild.animals.body import mirrored_pose
+from lerf_wild.animals.body import BodyModel, mirrored_pose
+from lerf_wild.animals.metrics import procrustes_error
 from lerf_wild.inverse.animal_crops import Crops, crop_turns, cut_crops, from_crop, to_crop
 from lerf_wild.inverse.animal_network import AnimalNetwork, AnimalOutputs, nearest_rotations
 from lerf_wild.inverse.animal_samples import faces_right
@@ -34,19 +36,19 @@ class Glance(NamedTuple):
 GLANCES = (Glance(1.0, 0.0, 0.0), Glance(0.95, 0.02, -0.12), Glance(1.07, -0.02, 0.12))
 
 
-def look_closely(
+def answers_at(
     network: AnimalNetwork,
     pictures_B3HW: Tensor,
     where: Crops,
     glances: Sequence[Glance] = GLANCES,
     change: Callable[[Tensor], Tensor] = lambda crops: crops,
-) -> AnimalOutputs:
-    """The mean of what a network says at several glances, as seen in ``where``.
+) -> list[AnimalOutputs]:
+    """What a network says at each of several glances, as seen in ``where``.
 
     Args:
         network: What is asked.
         pictures_B3HW: Square pictures, 0-1.
-        where: Crops of them; the answer is in their own camera axes.
+        where: Crops of them; the answers are in their own camera axes.
         glances: The first ones of `GLANCES`, for a quick answer.
         change: What is done to crops before the network sees them.
     """
@@ -56,10 +58,23 @@ def look_closely(
         crops = Crops(middle, glance.size * where.half_B, where.roll_B + glance.roll_rad)
         shown = change(cut_crops(pictures_B3HW, crops, network.spec.input_px))
         found.append(as_seen_in(where, look_facing_left(network, shown), crops))
-    parts = [torch.stack(part).mean(0) for part in zip(*(answer[:5] for answer in found))]
-    if not network.spec.raw_rotations:
+    return found
+
+
+def mean_answer(answers: Sequence[AnimalOutputs], raw_rotations: bool = False) -> AnimalOutputs:
+    """The mean of several answers about the same crops; without matrices and maps."""
+    parts = [torch.stack(part).mean(0) for part in zip(*(answer[:5] for answer in answers))]
+    if not raw_rotations:
         parts[0] = nearest_rotations(parts[0])
     return AnimalOutputs(*parts)
+
+
+def spread(model: BodyModel, answers: Sequence[AnimalOutputs]) -> Tensor:
+    """How far answers about the same crops (B) are from each other: PA-MPJPE of their joints, mean
+    over all pairs, 1000 x model units."""
+    joints = [model.pose(one.betas_BK, one.rotations_BJ33).joints for one in answers]
+    pairs = [procrustes_error(one, other) for one, other in combinations(joints, 2)]
+    return torch.stack(pairs).mean(0) if pairs else joints[0].new_zeros(len(joints[0]))
 
 
 def look_facing_left(network: AnimalNetwork, crops_B3SS: Tensor) -> AnimalOutputs:

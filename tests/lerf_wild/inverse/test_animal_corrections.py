@@ -27,10 +27,12 @@ from lerf_wild.inverse.animal_samples import (
 from lerf_wild.inverse.animal_training import AnimalTrainer, TrainingSpec, begin_with
 from lerf_wild.inverse.animal_views import (
     GLANCES,
+    answers_at,
     as_seen_in,
-    look_closely,
     look_facing_left,
+    mean_answer,
     mirrored_answer,
+    spread,
 )
 from lerf_wild.inverse.animal_weights import load_network, save_network
 from lerf_wild.synth.genzoo import GenzooJob, make_samples
@@ -192,12 +194,24 @@ def test_one_glance_is_a_look_at_the_crop_itself():
     found, body = samples(2), joint_body(load_quadruped().model)
     batch, pictures = plain_batch(found, body, 64), found.pictures_N3SS / 255.0
     plain = look_facing_left(network, batch.crops_B3SS)
-    once = look_closely(network, pictures, batch.where, GLANCES[:1])
-    often = look_closely(network, pictures, batch.where)
+    (once,) = answers_at(network, pictures, batch.where, GLANCES[:1])
+    often = mean_answer(answers_at(network, pictures, batch.where))
     for one, two in zip(plain[:5], once[:5], strict=True):
         assert torch.allclose(one, two, atol=1e-3)
     product = often.rotations_BJ33 @ often.rotations_BJ33.transpose(-1, -2)
     assert torch.allclose(product, torch.eye(3).expand_as(product), atol=1e-4)
+
+
+def test_the_spread_is_the_mean_error_between_all_pairs_of_answers():
+    model = load_quadruped().model
+    one = told(plain_batch(samples(2), joint_body(model), 64))
+    other = one._replace(rotations_BJ33=one.rotations_BJ33.flip(0))
+    assert float(spread(model, [one]).max()) == 0.0
+    assert float(spread(model, [one, one]).max()) < 1e-2
+    joints = [model.pose(a.betas_BK, a.rotations_BJ33).joints for a in (one, other)]
+    apart = [procrustes_error(*joints), procrustes_error(*joints[::-1])]
+    found = spread(model, [one, one, other])
+    assert torch.allclose(found, 2.0 * apart[0] / 3.0, atol=1e-2) and (found > 1.0).all()
 
 
 def test_weights_without_corrections_are_read_and_begun_with(tmp_path):

@@ -8,13 +8,14 @@ import math
 
 import numpy as np
 import pytest
+import roma
 import torch
 import trimesh
 from PIL import Image
 
 from lerf_wild.animals.bundled import load_quadruped
 from lerf_wild.animals.evaluation import read_animals
-from lerf_wild.cli import main
+from lerf_wild.cli import animal_infer, main
 from lerf_wild.errors import DatasetError, InputError, ModelFileError
 from lerf_wild.inverse import animal_inference
 from lerf_wild.inverse.animal_bodies import joint_body
@@ -76,7 +77,7 @@ def knowing(monkeypatch):
 
     def told(found, photo, crops, glances=GLANCES):
         found.crops, found.looks = crops, 0
-        return look(found, photo, crops, glances[:1])
+        return look(found, photo, crops, GLANCES[:1]) * len(glances)
 
     monkeypatch.setattr(animal_inference, "look", told)
     regressor = Regressor(network, load_quadruped().model)
@@ -98,8 +99,26 @@ def test_what_the_network_says_lands_in_the_photos_camera(knowing):
     assert found.parameters.fov_rad == pytest.approx(true.fov_rad, rel=1e-3)
     assert np.allclose(found.parameters.rotations_J33, true.rotations_J33, atol=1e-3)
     assert np.allclose(found.parameters.translation_3, true.translation_3, atol=2e-2)
+    assert found.spread == pytest.approx(0.0, abs=0.1)
     boxed = recover(knowing, photo, sample().box_4)
     assert same(boxed.parameters, true)
+
+
+def test_glances_that_disagree_are_told(tmp_path, knowing, monkeypatch, capsys):
+    look = animal_inference.look
+
+    def unsure(*asked):
+        first, *others = look(*asked)
+        turned = first.rotations_BJ33.clone()
+        turned[:, 7] @= roma.rotvec_to_rotmat(torch.tensor([[0.0, 0.4, 0.0]]))
+        return [first._replace(rotations_BJ33=turned), *others]
+
+    monkeypatch.setattr(animal_inference, "look", unsure)
+    monkeypatch.setattr(animal_infer, "UNSURE_SPREAD", 1.0)
+    Image.fromarray(sample().rgb_HW3).save(tmp_path / "deer.png")
+    main(["animal", "infer", str(tmp_path / "deer.png"), "--output-dir", str(tmp_path)])
+    entry = json.loads((tmp_path / "deer.json").read_text())
+    assert entry["spread"] > 1.0 and "deer.png: unsure (spread" in capsys.readouterr().out
 
 
 def test_a_known_field_of_view_keeps_the_size_in_the_photo(knowing):
