@@ -22,19 +22,8 @@ RELATIONS: tuple[str, ...] = (
     *("in the centre of", "in the center of", "on the other side of", "in back of"),
     *("beside", "behind", "under", "beneath", "below", "near", "nearby", "by", "at", "alongside"),
     *("between", "around", "along", "against", "past", "beyond", "opposite", "facing", "towards"),
-    *(
-        "away from",
-        "from",
-        "off",
-        "toward",
-        "underneath",
-        "among",
-        "amid",
-        "inside",
-        "within",
-        "on",
-        "in",
-    ),
+    *("away from", "from", "off", "toward", "underneath", "among", "amid", "inside", "within"),
+    *("on", "in"),
 )
 """Longest first where one begins another; all of them mean beside."""
 FROM = ("in front of", "behind", "to the left of", "to the right of", "left of", "right of", "from")
@@ -53,7 +42,7 @@ _ARTICLES = {"a", "an", "the", "one", "some", "this", "that", "another"}
 _FILLERS = {"put", "place", "add", "there", "is", "with", "please", "let", "i", "would", "like"}
 _FILLERS |= {"want", "need", "show", "give", "me", "us", "have", "be", "could", "can", "you"}
 _FILLERS |= {"insert", "drop", "stand", "here", "single", "lone"}
-_NOTHING = {"no", "not", "don't", "zero", "without", "remove", "delete", "erase", "clear", "hide"}
+_NOTHING = {"no", "not", "don't", "zero", "without", "remove", "delete", "erase", "clear"}
 """What a sentence begins with that asks for something to be away."""
 _UNITS = "m|metres?|meters?|cm|centimetres?|centimeters?"
 _HEIGHT = re.compile(rf"(?<![\w.])(-?\d+(?:\.\d+)?)\s*({_UNITS})\b(?:\s+(?:tall|high|large)\b)?")
